@@ -1,0 +1,76 @@
+"""RLDK: the flight recorder for RL training.
+
+It records one trustworthy JSON line for each step, reads such logs back strictly, checks them, and sums them
+up. Every name here is loaded when it is first used, so `import rldk` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rldk.errors import (
+        InvalidEventError,
+        InvalidLineError,
+        MissingExtraError,
+        RLDKError,
+        RunIdError,
+        RunLockedError,
+        RunNotFoundError,
+        WriteFailedError,
+    )
+    from rldk.io.event_schema import Event
+    from rldk.io.reader import read_events
+    from rldk.io.validator import Report, validate_jsonl_file
+    from rldk.io.writer import Writer, open_writer
+
+    __version__: str
+
+_HOMES: Final = {
+    "Event": "rldk.io.event_schema",
+    "InvalidEventError": "rldk.errors",
+    "InvalidLineError": "rldk.errors",
+    "MissingExtraError": "rldk.errors",
+    "RLDKError": "rldk.errors",
+    "Report": "rldk.io.validator",
+    "RunIdError": "rldk.errors",
+    "RunLockedError": "rldk.errors",
+    "RunNotFoundError": "rldk.errors",
+    "WriteFailedError": "rldk.errors",
+    "Writer": "rldk.io.writer",
+    "open_writer": "rldk.io.writer",
+    "read_events": "rldk.io.reader",
+    "validate_jsonl_file": "rldk.io.validator",
+}
+
+__all__ = [
+    "Event",
+    "InvalidEventError",
+    "InvalidLineError",
+    "MissingExtraError",
+    "RLDKError",
+    "Report",
+    "RunIdError",
+    "RunLockedError",
+    "RunNotFoundError",
+    "WriteFailedError",
+    "Writer",
+    "open_writer",
+    "read_events",
+    "validate_jsonl_file",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("rldk")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rldk' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,1 @@
+"""The files of a run: events, how they are encoded, written, read and checked."""

@@ -1,0 +1,191 @@
+"""Events to lines and lines to events, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf, isfinite, isnan, nan
+from operator import countOf
+from typing import Any, Final
+
+import msgspec
+
+from rldk.errors import InvalidEventError
+from rldk.io.checks import check_metrics, check_position, check_sections
+from rldk.io.event_schema import INT_MAX, MAX_LINE, RULES, SCHEMA_VERSION, TIMESTAMP, Event, Number, Primitive
+from rldk.io.explain import explain
+from rldk.io.problems import Problem
+
+__all__ = ["LineEncoder", "colons", "decode", "encode"]
+
+_encode: Final = msgspec.json.Encoder().encode
+_encode_into: Final = msgspec.json.Encoder().encode_into
+_decode: Final = msgspec.json.Decoder(Event).decode
+_is_timestamp: Final = TIMESTAMP.fullmatch
+_VALUES: Final = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
+
+
+class _Head(msgspec.Struct, omit_defaults=True, gc=False):
+    """The part of a line that differs from step to step, in the order it is written."""
+
+    step: int
+    wall_time: float | None
+    timestamp: str | None = None
+    seq: int | None = None
+    metrics: Mapping[str, Number] | None = None
+    nonfinite: Mapping[str, str] | None = None
+
+
+class _Tail(msgspec.Struct, gc=False):
+    """The part of a line that seldom differs from step to step, in the order it is written."""
+
+    rng: Mapping[str, Primitive]
+    data_slice: Mapping[str, Primitive]
+    model_info: Mapping[str, Primitive]
+    notes: list[str]
+
+
+class LineEncoder:
+    """Encodes the events of one writer, and encodes what does not change between them only once.
+
+    Sections count as unchanged when Python calls them equal, so a 1 that turns into a True is still written
+    as the 1 it was. Not for use by several threads at once.
+
+    Args:
+        stamps: what the writer knows better than the event; replaces those keys of every `model_info`.
+    """
+
+    def __init__(self, stamps: Mapping[str, Primitive] | None = None) -> None:
+        self._stamps = dict(stamps or {})
+        self._rng: dict[str, Primitive] | None = None
+        self._data_slice: dict[str, Primitive] = {}
+        self._model_info: dict[str, Primitive] = {}
+        self._notes: list[str] = []
+        self._names: list[str] = []
+        self._tail = b""
+        self._line = bytearray()
+
+    def encode(self, event: Event, seq: int | None = None) -> bytearray:
+        """The event as one line, its newline included; the buffer is good until the next call.
+
+        Args:
+            event: what to encode; metrics must be plain numbers or None, NaN and infinities among them.
+            seq: the sequence number to give it; None keeps the event's own.
+
+        Raises:
+            InvalidEventError: the event holds something the schema does not allow.
+        """
+        if seq is None:
+            seq = event.seq
+        metrics, step, wall_time = event.metrics, event.step, event.wall_time
+        # One test of everything, in one place, is what makes this cost no more than the encoding itself.
+        if (
+            event.model_info == self._model_info
+            and event.data_slice == self._data_slice
+            and event.rng == self._rng
+            and event.notes == self._notes
+            and list(metrics) == self._names
+            and countOf(map(type, metrics.values()), float) == len(metrics)
+            and isfinite(sum(metrics.values()))  # type: ignore[arg-type]
+            and type(step) is int
+            and type(seq) is int
+            and type(wall_time) is float
+            and 0 <= step <= INT_MAX
+            and 0 <= wall_time < inf
+            and event.timestamp is not None
+            and _is_timestamp(event.timestamp)
+            and not event.nonfinite
+        ):
+            _encode_into(_Head(step, wall_time, event.timestamp, seq, metrics), self._line)
+        else:
+            self._encode_with_care(event, seq)
+        self._line[-1:] = self._tail
+        if len(self._line) > MAX_LINE:
+            raise InvalidEventError("$", f"a line of at most {MAX_LINE} bytes", f"one of {len(self._line)}")
+        return self._line
+
+    def _encode_with_care(self, event: Event, seq: int | None) -> None:
+        check_position(event, seq)
+        check_metrics(event)
+        check_sections(event)
+        head = _Head(event.step, event.wall_time, event.timestamp, seq, *_split(event.metrics))
+        tail = _Tail(event.rng, event.data_slice, {**event.model_info, **self._stamps}, event.notes)
+        self._tail = b"," + _encode(tail)[1:] + b"\n"
+        self._rng, self._data_slice, self._model_info = dict(event.rng), dict(event.data_slice), dict(event.model_info)
+        self._notes, self._names = list(event.notes), list(event.metrics)
+        _encode_into(head, self._line)
+
+
+def _split(metrics: Mapping[str, Number]) -> tuple[dict[str, Number], dict[str, str] | None]:
+    """The metrics with null for what JSON cannot hold, and how to spell what was lost by that."""
+    nonfinite = {name: _spell(value) for name, value in metrics.items() if value is not None and value - value != 0}
+    finite = {name: None if name in nonfinite else value for name, value in metrics.items()}
+    return finite, nonfinite or None
+
+
+def _spell(value: float) -> str:
+    if isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def encode(event: Event) -> bytes:
+    """The event as one line, its newline included.
+
+    Raises:
+        InvalidEventError: the event holds something the schema does not allow.
+    """
+    return bytes(LineEncoder().encode(event))
+
+
+def decode(line: bytes) -> Event:
+    """The event of one line, with or without its newline. Strict: nothing is guessed, nothing passed over.
+
+    Raises:
+        InvalidLineError: the line is no event of this schema; `byte` counts from the start of the line.
+    """
+    if len(line) > MAX_LINE:
+        raise explain(line)[0].error()
+    try:
+        event = _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        problems = explain(line) or [Problem("bad_json", "an event", str(error))]
+        raise problems[0].error() from None
+    if (b"\\" in line or line.count(b":") != colons(event) or not _holds(event)) and (problems := explain(line)):
+        raise problems[0].error()
+    return _restore(event) if event.nonfinite else event
+
+
+def _restore(event: Event) -> Event:
+    metrics = event.metrics | {name: _VALUES[text] for name, text in event.nonfinite.items()}
+    return msgspec.structs.replace(event, metrics=metrics, nonfinite={})
+
+
+def _holds(event: Event) -> bool:
+    """Whether the rules hold that types alone cannot say."""
+    info, metrics = event.model_info, event.metrics
+    return (
+        "run_id" in info
+        and all(rule.holds(info[name]) for name, rule in RULES.items() if name in info)
+        and info.get("schema", SCHEMA_VERSION) == SCHEMA_VERSION
+        and (event.timestamp is None or TIMESTAMP.fullmatch(event.timestamp) is not None)
+        and all(metrics.get(name, 0) is None for name in event.nonfinite)
+    )
+
+
+def colons(event: Event) -> int:
+    """How many colons the line of an event has when no object in it repeats a key.
+
+    One for each member of each object, and those inside the strings. A line without escapes that decodes to
+    this event and has more of them repeats a key: decoders pass over that without a word.
+    """
+    sections: tuple[dict[str, Any], ...] = (
+        event.metrics,
+        event.nonfinite,
+        event.rng,
+        event.data_slice,
+        event.model_info,
+    )
+    optional = (event.timestamp is not None) + (event.seq is not None) + bool(event.nonfinite)
+    texts = [text for section in sections for item in section.items() for text in item if type(text) is str]
+    strings = "".join((*texts, *event.notes, event.timestamp or ""))
+    return 7 + optional + sum(map(len, sections)) + strings.count(":")

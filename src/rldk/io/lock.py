@@ -1,0 +1,114 @@
+"""One writer for each log: a lock that the kernel drops when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from rldk.errors import RunLockedError
+from rldk.io.clock import timestamp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Lock", "is_held"]
+
+_PATIENCE: Final = 0.5
+"""Seconds to wait for a lock: a reader that tests it holds it for a moment."""
+
+
+class _Holder(msgspec.Struct):
+    pid: int
+    host: str
+    since: str
+
+
+class Lock:
+    """The exclusive lock of one log, held from construction until `release`.
+
+    It is an flock, so it ends with the process however that dies, and the file says who holds it. On a file
+    system without locks the run goes on unlocked: `held` is False.
+
+    Args:
+        path: the lock file; made when absent, removed on release.
+
+    Raises:
+        RunLockedError: another process, or another writer in this one, holds it.
+        OSError: the file cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.held = False
+        deadline = time.monotonic() + _PATIENCE
+        while not self._acquire():
+            if time.monotonic() > deadline:
+                raise RunLockedError(path, _holder(path))
+            time.sleep(0.02)
+
+    def _acquire(self) -> bool:
+        """One try. A lock file that was removed between open and flock locks nothing, so it is tried anew."""
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._fd)
+            return False
+        except OSError:
+            return True
+        if not _same_file(self._fd, self.path):
+            os.close(self._fd)
+            return False
+        self.held = True
+        holder = _Holder(os.getpid(), socket.gethostname(), timestamp(time.time()))
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, msgspec.json.encode(holder) + b"\n", 0)
+        return True
+
+    def release(self) -> None:
+        """Give the lock up and remove its file."""
+        if self.held and _same_file(self._fd, self.path):
+            self.path.unlink()
+        self.forget()
+
+    def forget(self) -> None:
+        """Close this process's handle and leave the lock to whoever else has it: for a forked child."""
+        os.close(self._fd)
+        self.held = False
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process holds the lock at this moment."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return False
+
+
+def _same_file(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = msgspec.json.decode(path.read_bytes(), type=_Holder)
+    except (OSError, msgspec.DecodeError):
+        return "another process"
+    return f"process {holder.pid} on {holder.host} since {holder.since}"

@@ -1,0 +1,275 @@
+"""Check a log line by line and report everything that is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+
+from rldk.io.decoder import Head, LineDecoder, Tail
+from rldk.io.event_schema import INT_MAX, INT_MIN
+from rldk.io.explain import explain, explain_foreign
+from rldk.io.order import Order
+from rldk.io.problems import Kind, Problem
+from rldk.io.reader import blocks, damage, is_live
+from rldk.io.segments import is_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from rldk.io.reader import Block
+
+__all__ = ["Report", "validate_jsonl_file"]
+
+_STEP_NAMES: Final = ("step", "global_step", "_step")
+_json: Final = msgspec.json.Decoder().decode
+
+
+class Report(msgspec.Struct):
+    """What a validation found; true when it found nothing wrong."""
+
+    path: str
+    strict: bool
+    valid: bool = True
+    lines: int = 0
+    bytes: int = 0
+    stopped: bool = False
+    """Whether the check ended early because `max_errors` problems were found."""
+    counts: dict[Kind, int] = {}
+    problems: list[Problem] = []
+
+    def __bool__(self) -> bool:
+        return self.valid
+
+
+class _Enough(Exception):  # noqa: N818 - it ends the check, it is no error
+    """As many problems as were asked for have been found."""
+
+
+class _Check(Protocol):
+    """Checks the lines of a file, block by block."""
+
+    lines: int
+    """How many lines were checked so far."""
+
+    def block(self, text: bytes, byte: int) -> None:
+        """Check lines, each with its newline, that begin `byte` bytes into the file."""
+        ...
+
+
+def validate_jsonl_file(
+    path: str | os.PathLike[str],
+    *,
+    strict: bool = False,
+    check_consistency: bool = False,
+    require: Sequence[str] = (),
+    max_errors: int = 100,
+    progress: Callable[[int], None] | None = None,
+) -> Report:
+    """Check a file of JSON lines.
+
+    Args:
+        path: the file.
+        strict: every line must be an RLDK event, and the events must follow each other as one writer's do.
+            Otherwise any JSON lines with a step are accepted: they must be JSON, and of primitive types.
+        check_consistency: without `strict`, check too that step, wall_time and seq do not go back or skip.
+        require: fields that every line must have, as `metrics.loss` or `model_info.git_sha`.
+        max_errors: stop after so many problems; 0 means never.
+        progress: told the size in bytes of each part of the file that was checked.
+
+    Returns:
+        a report that is true when the file is valid.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    report = Report(path=os.fspath(path), strict=strict)
+
+    def add(problem: Problem) -> None:
+        report.problems.append(problem)
+        if len(report.problems) == max_errors:
+            raise _Enough
+
+    order = Order(add) if strict or check_consistency else None
+    check: _Check = _StrictCheck(add, order, require) if strict else _ForeignCheck(add, order, require)
+    try:
+        _check_file(Path(path), report, check, add, progress)
+    except _Enough:
+        report.stopped = True
+    report.lines = check.lines
+    report.counts = dict(Counter(problem.kind for problem in report.problems))
+    report.valid = not report.problems
+    return report
+
+
+def _check_file(
+    path: Path,
+    report: Report,
+    check: _Check,
+    add: Callable[[Problem], None],
+    progress: Callable[[int], None] | None,
+) -> None:
+    with path.open("rb", buffering=0) as file:
+        for block in blocks(file):
+            report.bytes += len(block.text)
+            _check_block(block, path, report, check, add)
+            if progress:
+                progress(len(block.text))
+    if not report.bytes:
+        add(Problem("empty_file", "events, one on each line", "an empty file"))
+
+
+def _check_block(block: Block, path: Path, report: Report, check: _Check, add: Callable[[Problem], None]) -> None:
+    torn = block.damage == "torn_tail"
+    if torn and not report.strict and not is_log(path) and _parses(block.text):
+        check.block(block.text + b"\n", block.byte)
+    elif block.damage:
+        check.lines += 1
+        if not torn or not is_live(path):
+            add(damage(block).at(check.lines, block.byte))
+    else:
+        check.block(block.text, block.byte)
+
+
+def _parses(line: bytes) -> bool:
+    try:
+        _json(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+class _StrictCheck:
+    """Every line is an event of the schema."""
+
+    def __init__(self, add: Callable[[Problem], None], order: Order | None, require: Sequence[str]) -> None:
+        self._add = add
+        self._order = order or Order(add)
+        self._require = require
+        self._decoder = LineDecoder()
+        self.lines = 0
+
+    def block(self, text: bytes, byte: int) -> None:
+        """Check lines. A regular event is compared with its curve right here, which is what makes this fast."""
+        order, require, number = self._order, self._require, self.lines
+        stream, curve = order.stream, order.curve
+        for start, end, head, tail, names in self._decoder.parts(text):
+            number += 1
+            if head is None:
+                self._explain(text[start:end], number, byte + start)
+                continue
+            if tail is not order.tail:
+                order.turn(tail, number, byte + start)
+                stream, curve = order.stream, order.curve
+            step, wall_time, seq = head.step, head.wall_time, head.seq
+            if names is None or step < curve.step or wall_time < stream.wall_time or seq != stream.seq + 1:
+                order.check(head, tail, number, byte + start)
+            else:
+                curve.step, stream.wall_time, stream.seq = step, wall_time, seq
+            if require:
+                self._check_required(head, tail, names or head.metrics, number, byte + start)
+        self.lines = number
+
+    def _explain(self, line: bytes, number: int, byte: int) -> None:
+        for problem in explain(line) if line.strip() else [_blank(line)]:
+            self._add(problem.at(number, byte))
+
+    def _check_required(self, head: Any, tail: Tail, metrics: Collection[str], number: int, byte: int) -> None:
+        for field in self._require:
+            section, _, name = field.partition(".")
+            if section == "metrics":
+                present = name in metrics
+            elif name:
+                present = name in getattr(tail, section, ())
+            else:
+                present = getattr(head, section, None) is not None or hasattr(tail, section)
+            if not present:
+                self._add(_missing(field, number, byte))
+
+
+def _blank(line: bytes) -> Problem:
+    return Problem("blank_line", "an event", f"{len(line)} bytes of white space" if line else "nothing")
+
+
+def _missing(field: str, number: int, byte: int) -> Problem:
+    return Problem("missing_field", "the required field", "nothing", f"$.{field}", byte, number)
+
+
+class _ForeignCheck:
+    """Every line is a JSON object with a step and primitive values, whoever wrote it."""
+
+    def __init__(self, add: Callable[[Problem], None], order: Order | None, require: Sequence[str]) -> None:
+        self._add = add
+        self._order = order
+        self._require = require
+        self.lines = 0
+
+    def block(self, text: bytes, byte: int) -> None:
+        """Check lines."""
+        for line in text[:-1].split(b"\n"):
+            self.lines += 1
+            self._line(line, byte)
+            byte += len(line) + 1
+
+    def _line(self, line: bytes, byte: int) -> None:
+        try:
+            record = _json(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            record = None
+        if not _is_plain(record, line):
+            problems = explain_foreign(line, _STEP_NAMES) if line.strip() else [_blank(line)]
+            for problem in problems:
+                self._add(problem.at(self.lines, byte))
+            if problems:
+                return
+        if self._order:
+            self._check_order(self._order, record, byte)
+        for field in self._require:
+            section, _, name = field.partition(".")
+            inner = record.get(section)
+            if field not in record and not (isinstance(inner, dict) and name in inner):
+                self._add(_missing(field, self.lines, byte))
+
+    def _check_order(self, order: Order, record: dict[str, Any], byte: int) -> None:
+        info, data_slice, notes = (record.get(name) for name in ("model_info", "data_slice", "notes"))
+        tail = Tail({}, _section(data_slice), _section(info), notes if isinstance(notes, list) else [])
+        order.turn(tail, self.lines, byte)
+        step = next(record[name] for name in _STEP_NAMES if name in record)
+        head = Head(step, _number(record, "wall_time"), None, _number(record, "seq"), None)
+        order.check(head, tail, self.lines, byte)
+
+
+def _section(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(record: dict[str, Any], name: str) -> Any:
+    value = record.get(name)
+    return value if type(value) in {int, float} else None
+
+
+def _is_plain(record: object, line: bytes) -> bool:
+    """Whether a record is surely fine. The exact check, which says what is wrong, is ten times slower."""
+    if not isinstance(record, dict) or b"\\" in line:
+        return False
+    objects = [record, *(value for value in record.values() if isinstance(value, dict))]
+    lists = [value for value in record.values() if isinstance(value, list)]
+    values = [value for value in record.values() if not isinstance(value, (dict, list))]
+    values += [value for inner in objects[1:] for value in inner.values()] + [item for inner in lists for item in inner]
+    texts = [name for inner in objects for name in inner] + [value for value in values if isinstance(value, str)]
+    return (
+        any(type(record.get(name)) in {int, float} for name in _STEP_NAMES)
+        and not any(isinstance(value, (dict, list)) for value in values)
+        and not any(type(value) is int and not INT_MIN <= value <= INT_MAX for value in values)
+        and line.count(b":") == sum(map(len, objects)) + "".join(texts).count(":")
+    )
+
+
+if __name__ == "__main__":
+    from rldk.cli import main
+
+    main(["validate", *sys.argv[1:]])
