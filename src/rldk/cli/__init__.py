@@ -1,0 +1,72 @@
+"""The command line: a command in each module, loaded when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from rldk.errors import RLDKError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main", "rldk"]
+
+_COMMANDS: Final = {
+    "demo": "Train a tiny model with TRL, and see what RLDK records of it.",
+    "report": "Say what became of a run, and build its derived files anew.",
+    "schema": "Print the JSON Schema of an event.",
+    "validate": "Check event logs, or any JSON lines, line by line.",
+}
+"""Each command's help in a line, so that listing them loads none of them."""
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported only when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"rldk.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
+    if value and not ctx.resilient_parsing:
+        click.echo(f"rldk {import_module('importlib.metadata').version('rldk')}")
+        ctx.exit()
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+)
+def rldk() -> None:
+    """The flight recorder for RL training.
+
+    Exit codes: 0 all is well, 1 something was found or the data is bad, 2 wrong usage or nothing to read.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit; what RLDK raises on purpose becomes a sentence and exit code 2."""
+    try:
+        rldk.main(arguments, prog_name="rldk")
+    except BrokenPipeError:
+        # The reader of a pipe has gone; what is still buffered would raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (RLDKError, OSError) as error:
+        click.echo(f"rldk: {error}", err=True)
+        sys.exit(2)

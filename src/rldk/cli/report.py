@@ -1,0 +1,37 @@
+"""`rldk report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from rldk.cli.terminal import terminal
+from rldk.io.segments import run_log
+from rldk.report.files import build_report, write_files
+from rldk.report.render import render_report
+
+__all__ = ["report"]
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path, exists=True))
+@click.option("--json", "as_json", is_flag=True, help="Print the final report as JSON.")
+@click.option("--no-files", is_flag=True, help="Only print; leave the derived files as they are.")
+def report(run: Path, *, as_json: bool, no_files: bool) -> None:
+    r"""Say what became of RUN, and build its derived files anew.
+
+    RUN is an event log, or a folder with one run. The derived files (metrics.csv, metrics.json, alerts.json,
+    final_report.json and the manifest) are put beside the log; the log itself is never touched.
+
+    \b
+    rldk report rldk_logs
+    rldk report rldk_logs/grpo-20260131T235959-1f3a_events.jsonl --json
+    """
+    found = (build_report if no_files else write_files)(run_log(run))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found.final)).decode())
+    else:
+        console = terminal()
+        console.print(render_report(found, console.width))

@@ -1,0 +1,122 @@
+"""`rldk validate`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+import msgspec
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from rldk.cli.terminal import terminal
+from rldk.errors import RunNotFoundError
+from rldk.io.problems import KINDS
+from rldk.io.segments import find_logs
+from rldk.io.validator import Report, validate_jsonl_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
+
+__all__ = ["validate"]
+
+_LARGE: Final = 20_000_000
+"""From this size in bytes on, a file is worth a progress bar."""
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.option("--strict", is_flag=True, help="Every line must be an RLDK event, and the events must be in order.")
+@click.option("--check-consistency", is_flag=True, help="Without --strict: check the order of events too.")
+@click.option("--require", multiple=True, metavar="FIELD", help="A field every line must have: metrics.loss.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON report for each file, one on each line.")
+@click.option(
+    "--max-errors", default=100, show_default=True, type=click.IntRange(0), help="Stop after N problems; 0: never."
+)
+def validate(
+    paths: Sequence[Path],
+    *,
+    strict: bool,
+    check_consistency: bool,
+    require: Sequence[str],
+    as_json: bool,
+    max_errors: int,
+) -> None:
+    r"""Check event logs, or any JSON lines, line by line.
+
+    Each PATH is a file, or a folder of which every event log is checked. A problem is reported with file, line
+    and byte, the field, what was expected and what was found. Without --strict any JSON lines with a step are
+    accepted, and only JSON and primitive types are checked.
+
+    \b
+    rldk validate --strict rldk_logs
+    rldk validate train_log.jsonl --check-consistency --require loss
+
+    Exit codes: 0 valid, 1 invalid, 2 cannot be read.
+    """
+    console, valid = terminal(), True
+    for path in _files(paths):
+        with ExitStack() as stack:
+            report = validate_jsonl_file(
+                path,
+                strict=strict,
+                check_consistency=check_consistency,
+                require=require,
+                max_errors=max_errors,
+                progress=_progress(path, stack),
+            )
+        valid = valid and report.valid
+        if as_json:
+            click.echo(msgspec.json.encode(report))
+        else:
+            _print(console, report)
+    sys.exit(0 if valid else 1)
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        logs = [log.path for log in find_logs(path)]
+        if not logs:
+            raise RunNotFoundError(path, [])
+        files += logs
+    return files
+
+
+def _progress(path: Path, stack: ExitStack) -> Callable[[int], None] | None:
+    """A progress bar on standard error, when that is a terminal and the file is large."""
+    console = terminal(stderr=True)
+    if not console.is_terminal or path.stat().st_size < _LARGE:
+        return None
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    bar = stack.enter_context(Progress(path.name, *columns, console=console, transient=True))
+    task = bar.add_task("", total=path.stat().st_size)
+    return lambda size: bar.advance(task, size)
+
+
+def _print(console: Console, report: Report) -> None:
+    lines = f"{report.lines:,} line" + ("" if report.lines == 1 else "s")
+    if report.valid:
+        console.print(f"{report.path}: ", end="")
+        console.print("valid", style="bold green", end="")
+        console.print(f", {lines}", soft_wrap=True)
+        return
+    for problem in report.problems:
+        where = f"{report.path}:{problem.line}:{problem.byte}"
+        field = f"{problem.field}: " if problem.field else ""
+        message = f"{where}: {field}expected {problem.expected}, found {problem.found}"
+        console.print(message, end=" ", soft_wrap=True)
+        console.print(f"[{problem.kind}]", style="yellow", soft_wrap=True)
+    for kind, count in sorted(report.counts.items()):
+        console.print(f"  {count:>5}  {kind}: {KINDS[kind]}", style="dim", soft_wrap=True)
+    end = f"{report.path}: {len(report.problems)} problem" + ("" if len(report.problems) == 1 else "s")
+    more = "; stopped there, --max-errors 0 finds all" if report.stopped else ""
+    console.print(end, style="bold red", end="", soft_wrap=True)
+    console.print(f" in {lines}{more}", soft_wrap=True)

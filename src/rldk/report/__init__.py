@@ -1,0 +1,1 @@
+"""What a finished, or broken off, run amounts to: its derived files and what is printed of them."""

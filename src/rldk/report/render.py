@@ -1,0 +1,129 @@
+"""Show a report on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from rldk.report.files import Report
+    from rldk.report.summary import Curve
+
+__all__ = ["IMPORTANT", "number", "render_report", "sparkline"]
+
+IMPORTANT: Final = (
+    "reward_mean",
+    "reward_std",
+    "loss",
+    "kl_mean",
+    "entropy_mean",
+    "clip_frac",
+    "grad_norm",
+    "lr",
+    "response_len_mean",
+    "truncation_rate",
+    "accuracy",
+    "margin",
+)
+"""The metrics that are shown, where a run has them."""
+
+_BARS: Final = "▁▂▃▄▅▆▇█"
+_COLOURS: Final = {
+    "completed": "green",
+    "running": "cyan",
+    "interrupted": "yellow",
+    "crashed": "red",
+    "unknown": "yellow",
+}
+
+
+def sparkline(values: Sequence[float], width: int = 24) -> str:
+    """Values as a row of bars, each the mean of its share of them."""
+    if not values:
+        return ""
+    size = max(1.0, len(values) / width)
+    groups = [
+        values[int(i * size) : max(int((i + 1) * size), int(i * size) + 1)] for i in range(min(width, len(values)))
+    ]
+    means = [sum(group) / len(group) for group in groups]
+    low, high = min(means), max(means)
+    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_BARS[round((mean - low) * scale)] for mean in means)
+
+
+def number(value: float | None) -> str:
+    """A number in at most nine characters, a dash for none."""
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) and abs(value) < 10**9 else f"{value:.4g}"
+
+
+def render_report(report: Report, width: int = 80) -> RenderableType:
+    """A report as something rich can print."""
+    final, summary = report.final, report.summary
+    head = Text.assemble(
+        (final.run_id, "bold"),
+        "  ",
+        (final.outcome, f"bold {_COLOURS[final.outcome]}"),
+        f"  {final.outcome_detail}".rstrip(),
+    )
+    lines: list[RenderableType] = [head, Text(_facts(report), style="dim"), *_quality(report)]
+    for curve in summary.curves.values():
+        if table := _table(curve, width):
+            lines += [Text(), table]
+    return Group(*lines)
+
+
+def _facts(report: Report) -> str:
+    final, summary = report.final, report.summary
+    steps = "no training steps" if final.steps is None else f"steps {final.steps[0]} to {final.steps[1]}"
+    facts = [steps, _plural(summary.events, "event"), _plural(len(final.attempts), "attempt")]
+    if summary.replaced:
+        facts.append(f"{summary.replaced} replaced by a later attempt")
+    return ", ".join([*facts, duration(final.duration_seconds)])
+
+
+def _quality(report: Report) -> list[Text]:
+    quality = report.final.data_quality
+    nonfinite = [f"{name} was NaN or infinite {_plural(count, 'time')}" for name, count in quality.nonfinite.items()]
+    if dropped := report.final.counters["dropped"]:
+        nonfinite.append(f"{_plural(dropped, 'event')} could not be written")
+    damaged = [f"line {problem.line}, byte {problem.byte}: {problem.kind}" for problem in quality.problems]
+    return [Text(text, style="red") for text in nonfinite] + [Text(text, style="yellow") for text in damaged]
+
+
+def _table(curve: Curve, width: int) -> Table | None:
+    names = [name for name in IMPORTANT if name in curve.metrics and curve.metrics[name].count]
+    if not names:
+        return None
+    table = Table(box=None, padding=(0, 2, 0, 0), title=f"{curve.name}, {_plural(curve.points, 'point')}")
+    table.title_justify, table.title_style = "left", "bold"
+    for title in ("", "first", "last", "min", "max"):
+        table.add_column(title, justify="left" if not title else "right", style="" if title else "cyan", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    bars = max(8, min(40, width - 62))
+    for name in names:
+        running = curve.metrics[name]
+        numbers = (running.first, running.last, running.min, running.max)
+        table.add_row(name, *map(number, numbers), sparkline(running.trace, bars) if curve.points > 1 else "")
+    return table
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: `3.2 s`, `4 min 05 s`, `7 h 12 min`."""
+    minutes, rest = divmod(seconds, 60)
+    if not minutes:
+        return f"{seconds:.1f} s"
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02.0f} s"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
