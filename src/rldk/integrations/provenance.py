@@ -1,0 +1,112 @@
+"""Where a run comes from: process, versions, git; with secrets left out."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from importlib import metadata
+from typing import Any, Final
+
+__all__ = ["git_state", "process_facts", "redacted", "seeds", "versions"]
+
+_SECRET: Final = re.compile(r"(?i)(?:\A|[-_.])(?:token|secret|password|passwd|credentials?|api_?key|access_?key|key)\Z")
+_REDACTED: Final = "<redacted>"
+_GIT_PATIENCE: Final = 2.0
+"""Seconds that git may take; a large working tree must not hold up training."""
+
+_INT64: Final = range(-(2**63), 2**63)
+
+
+def process_facts() -> dict[str, Any]:
+    """Which process this is, with the values of secret flags left out."""
+    return {"pid": os.getpid(), "host": socket.gethostname(), "cwd": os.getcwd(), "argv": _redacted_argv(sys.argv)}  # noqa: PTH109 - a string for JSON
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The versions of Python and of those packages that are installed."""
+    found = {"python": sys.version.split()[0]}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state() -> dict[str, Any]:
+    """The commit of the working folder and whether it has changes; empty where git cannot tell."""
+    sha = _git("rev-parse", "HEAD")
+    if not sha:
+        return {}
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    return {"sha": sha, "dirty": None if status is None else bool(status)}
+
+
+def _git(*arguments: str) -> str | None:
+    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed arguments
+            ["git", *arguments],  # noqa: S607 - the user's own git
+            capture_output=True,
+            text=True,
+            timeout=_GIT_PATIENCE,
+            check=True,
+            env=environment,
+        )
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    return done.stdout.strip()
+
+
+def seeds(seed: int | None) -> dict[str, Any]:
+    """The seeds as they are found; None for those nobody can tell.
+
+    numpy and `random` do not say how they were seeded, so theirs are never known.
+
+    Args:
+        seed: the seed the trainer was given.
+    """
+    hash_seed = os.environ.get("PYTHONHASHSEED")
+    return {
+        "seed": seed,
+        "python_hash_seed": int(hash_seed) if hash_seed and hash_seed.isdecimal() else hash_seed or None,
+        "torch_seed": _torch_seed(),
+        "numpy_seed": None,
+        "random_seed": None,
+    }
+
+
+def _torch_seed() -> int | str | None:
+    """The seed of torch; as text when it is one of the upper half of 64 bits, which no table can hold as a number."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    seed = int(torch.initial_seed())
+    return seed if seed in _INT64 else str(seed)
+
+
+def redacted(value: Any, name: str = "") -> Any:
+    """A value with every entry left out whose name says that it is secret; what is no JSON becomes its repr."""
+    if _SECRET.search(name) and value not in (None, "", False):
+        return _REDACTED
+    if isinstance(value, dict):
+        return {str(key): redacted(item, str(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redacted(item) for item in value]
+    if isinstance(value, float):
+        return value if value - value == 0 else repr(value)
+    return value if value is None or isinstance(value, (bool, int, str)) else repr(value)
+
+
+def _redacted_argv(argv: list[str]) -> list[str]:
+    shown: list[str] = []
+    hide = False
+    for word in argv:
+        flag, equals, _ = word.partition("=")
+        secret = flag.startswith("-") and _SECRET.search(flag.lstrip("-")) is not None
+        shown.append(_REDACTED if hide else f"{flag}={_REDACTED}" if secret and equals else word)
+        hide = secret and not equals
+    return shown

@@ -1,0 +1,273 @@
+"""The callback that records a run of a Trainer."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+import time
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from transformers import TrainerCallback
+
+from rldk.integrations.attempt import RecordedAttempt, outcome_at_exit
+from rldk.integrations.trl.facts import algorithm, attempt_facts, batch_facts, framework, model_facts
+from rldk.integrations.trl.logs import counter_note, leftovers, loss_note, read_entry
+from rldk.io.manifest import find_resumed
+from rldk.io.segments import check_run_id, new_run_id
+from rldk.io.writer import run_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+
+    from rldk.io.event_schema import Primitive
+    from rldk.io.writer import OnError
+
+__all__ = ["RLDKCallback"]
+
+_log: Final = logging.getLogger(__name__)
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_GROUP_RELATIVE: Final = frozenset({"grpo", "rloo"})
+
+
+def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
+    """Keep whatever goes wrong in a hook away from the trainer, unless the user wants to hear of it."""
+
+    @functools.wraps(hook)
+    def guarded(self: RLDKCallback, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        try:
+            hook(self, args, state, control, **kwargs)
+        except Exception as error:
+            if self._on_error == "raise":
+                raise
+            self._report(hook.__name__, error)
+
+    return guarded
+
+
+class RLDKCallback(TrainerCallback):
+    """Writes an event for everything a Trainer logs; for every TRL trainer and for `transformers.Trainer`.
+
+    Give it to the trainer: `GRPOTrainer(..., callbacks=[RLDKCallback("logs")])`. Nothing is opened before
+    training begins or something is logged. No error of the recorder reaches the trainer.
+
+    Args:
+        output_dir: the folder of the run's files. `RLDK_OUTPUT_DIR` wins over it.
+        enable_jsonl_logging: False writes nothing at all, as does `RLDK_DISABLE_JSONL=1`.
+        run_id: the run. When not given, a trainer that resumes goes on with the run it has recorded before,
+            and any other begins a new one. `RLDK_RUN_ID` wins over it.
+        all_ranks: record every rank in a file of its own, not only the main process.
+        on_error: `warn` reports trouble once and goes on, `raise` lets it stop the training.
+        report_budget: seconds that building the derived files may take at the end.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | os.PathLike[str] = "./rldk_logs",
+        enable_jsonl_logging: bool = True,  # noqa: FBT001, FBT002 - the specified signature
+        run_id: str | None = None,
+        *,
+        all_ranks: bool = False,
+        on_error: OnError = "warn",
+        report_budget: float = 30.0,
+    ) -> None:
+        if on_error not in {"warn", "raise"}:
+            raise ValueError(f"on_error: expected warn or raise, found {on_error!r}")
+        self._folder = Path(output_dir)
+        self._enabled = enable_jsonl_logging and os.environ.get("RLDK_DISABLE_JSONL", "").lower() not in _TRUE
+        self._run_id = None if run_id is None else check_run_id(run_id)
+        self._all_ranks = all_ranks
+        self._on_error = on_error
+        self._budget = report_budget
+        self._attempt: _TrainerAttempt | None = None
+        self._gave_up = False
+        self.errors = 0
+        """How often something went wrong in a hook; only the first time is reported."""
+
+    @property
+    def run_id(self) -> str | None:
+        """The run being recorded, None before it began."""
+        return self._attempt.recorded.run_id if self._attempt else self._run_id
+
+    @property
+    def path(self) -> Path | None:
+        """The event log being written, None before it began."""
+        return self._attempt.recorded.log.path if self._attempt else None
+
+    @_guarded
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Begin an attempt; a new one when this trainer trained before, or resumes."""
+        if not self._records(state):
+            return
+        self._gave_up = False
+        resumes = state.global_step > 0
+        if self._attempt and not (resumes or self._attempt.recorded.train_events):
+            self._attempt.begin_training(state)
+            return
+        if self._attempt:
+            self._run_id = self._attempt.recorded.run_id
+            self._attempt.recorded.replace()
+            self._attempt = None
+            resumed_from: int | None = state.global_step
+        else:
+            resumed_from = state.global_step if resumes else None
+        self._begin(args, state, resumed_from, kwargs)
+
+    @_guarded
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Record one event."""
+        if not logs or not self._records(state) or self._gave_up:
+            return
+        if self._attempt is None:
+            self._begin(args, state, None, kwargs)
+        if self._attempt:
+            self._attempt.log(state, logs)
+
+    @_guarded
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Build the derived files. The log stays open: an evaluation may follow."""
+        if self._attempt:
+            self._attempt.recorded.end("completed")
+
+    def _records(self, state: TrainerState) -> bool:
+        return self._enabled and (self._all_ranks or state.is_world_process_zero)
+
+    def _begin(
+        self, args: TrainingArguments, state: TrainerState, resumed_from: int | None, kwargs: Mapping[str, Any]
+    ) -> None:
+        self._gave_up = True
+        facts = attempt_facts(args, resumed_from, time.time())
+        folder = run_folder(self._folder)
+        recorded = RecordedAttempt(
+            folder,
+            self._choose_run_id(args, folder, resumed_from),
+            rank=args.process_index if self._all_ranks else 0,
+            world_size=args.world_size,
+            framework=framework(args),
+            algorithm=algorithm(args),
+            trainer_output_dir=os.path.abspath(args.output_dir or "."),  # noqa: PTH100 - a string for JSON
+            facts=facts,
+            model_info=model_facts(facts, args, kwargs.get("model"), kwargs.get("optimizer")),
+            on_error=self._on_error,
+            budget=self._budget,
+        )
+        self._attempt = _TrainerAttempt(recorded, args, state)
+        weakref.finalize(self, _close, recorded, os.getpid())
+        self._gave_up = False
+
+    def _choose_run_id(self, args: TrainingArguments, folder: Path, resumed_from: int | None) -> str:
+        named = os.environ.get("RLDK_RUN_ID") or self._run_id
+        if named:
+            return check_run_id(named)
+        found = None
+        if resumed_from:
+            found = find_resumed(folder, os.path.abspath(args.output_dir or "."))  # noqa: PTH100 - as it was written
+        chosen = found or new_run_id(algorithm(args))
+        return _from_main_process(chosen) if self._all_ranks else chosen
+
+    def _report(self, hook: str, error: Exception) -> None:
+        self.errors += 1
+        if self.errors == 1:
+            what = "nothing is recorded" if self._attempt is None else "this may be missing from the log"
+            _log.warning("%s: %s: %s; training goes on, %s", hook, type(error).__name__, error, what, exc_info=error)
+
+
+class _TrainerAttempt:
+    """What must be remembered from log to log during one attempt of a Trainer."""
+
+    def __init__(self, recorded: RecordedAttempt, args: TrainingArguments, state: TrainerState) -> None:
+        self.recorded = recorded
+        self._filtering = bool(getattr(args, "logging_nan_inf_filter", False))
+        self._group_relative = algorithm(args) in _GROUP_RELATIVE
+        self._args = args
+        self._averaged = False
+        self.begin_training(state)
+
+    def begin_training(self, state: TrainerState) -> None:
+        """Take the trainer's state as the point training goes on from."""
+        self._batch = batch_facts(self._args, state)
+        self._began = self._logged = state.global_step
+        self._tokens = state.log_history[-1].get("num_tokens") if state.log_history else None
+
+    def log(self, state: TrainerState, logs: dict[str, Any]) -> None:
+        """Record a log; what an earlier callback has taken out of it is in the trainer's own history."""
+        last = state.log_history[-1] if state.log_history else {}
+        if last.get("step") == state.global_step:
+            logs = {**{key: value for key, value in last.items() if key != "step"}, **logs}
+        step = state.global_step
+        phase, eval_set, metrics = read_entry(logs)
+        if phase == "eval":
+            data_slice: dict[str, Primitive] = {} if eval_set is None else {"eval_set": eval_set}
+            self.recorded.record(step, metrics, phase=phase, data_slice=data_slice)
+        elif phase == "final":
+            self._log_final(step, metrics)
+        else:
+            self._log_step(step, metrics)
+
+    def _log_step(self, step: int, metrics: dict[str, Any]) -> None:
+        data_slice = dict(self._batch)
+        window = step - self._logged
+        if "learning_rate" in metrics or "lr" in metrics:
+            self._logged = step
+            if window > 0:
+                data_slice["window"] = window
+            if window > 1:
+                self._warn_averaged(window)
+        found = [counter_note(self._tokens, metrics.get("num_tokens"))]
+        self._tokens = metrics.get("num_tokens", self._tokens)
+        if self._filtering:
+            found.append(loss_note(metrics, group_relative=self._group_relative))
+        notes = [note for note in found if note]
+        self.recorded.record(step, metrics, phase="train", data_slice=data_slice, notes=notes)
+
+    def _log_final(self, step: int, metrics: dict[str, Any]) -> None:
+        notes = []
+        left = leftovers(metrics)
+        if left and step > self._logged:
+            what = f"of steps {self._logged + 1} to {step}, which were not logged by themselves"
+            notes.append(f"final_leftovers: {', '.join(left)} are {what}")
+        if self._began:
+            notes.append(f"final_scope: the summary covers steps {self._began + 1} to {step} only, after the resume")
+        self.recorded.record(step, metrics, phase="final", data_slice=self._batch, notes=notes)
+
+    def _warn_averaged(self, window: int) -> None:
+        if not self._averaged:
+            self._averaged = True
+            _log.warning(
+                "each event stands for %d steps, their mean: the trainer logs every %d steps; "
+                "set logging_steps=1 to record every step",
+                window,
+                window,
+            )
+
+
+def _close(recorded: RecordedAttempt, pid: int) -> None:
+    """At the end of the interpreter, or of the callback: close the log of an attempt that began in this process."""
+    if pid == os.getpid():
+        recorded.close(*outcome_at_exit("transformers", "trl", "accelerate"))
+
+
+def _from_main_process(run_id: str) -> str:
+    """The run id of the main process, in every process."""
+    distributed = getattr(sys.modules.get("torch"), "distributed", None)
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return run_id
+    shared = [run_id]
+    distributed.broadcast_object_list(shared, src=0)
+    return shared[0]
