@@ -20,7 +20,7 @@ __all__ = ["report"]
 @click.option("--json", "as_json", is_flag=True, help="Print the final report as JSON.")
 @click.option("--no-files", is_flag=True, help="Only print; leave the derived files as they are.")
 def report(run: Path, *, as_json: bool, no_files: bool) -> None:
-    r"""Say what became of RUN, and build its derived files anew.
+    """Say what became of RUN, and build its derived files anew.
 
     RUN is an event log, or a folder with one run. The derived files (metrics.csv, metrics.json, alerts.json,
     final_report.json and the manifest) are put beside the log; the log itself is never touched.

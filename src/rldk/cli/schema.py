@@ -13,7 +13,7 @@ __all__ = ["schema"]
 
 @click.command()
 def schema() -> None:
-    r"""Print the JSON Schema (draft 2020-12) of one line of an event log.
+    """Print the JSON Schema (draft 2020-12) of one line of an event log.
 
     \b
     rldk schema > event.schema.json

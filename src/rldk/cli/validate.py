@@ -46,7 +46,7 @@ def validate(
     as_json: bool,
     max_errors: int,
 ) -> None:
-    r"""Check event logs, or any JSON lines, line by line.
+    """Check event logs, or any JSON lines, line by line.
 
     Each PATH is a file, or a folder of which every event log is checked. A problem is reported with file, line
     and byte, the field, what was expected and what was found. Without --strict any JSON lines with a step are

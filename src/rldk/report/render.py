@@ -34,6 +34,7 @@ IMPORTANT: Final = (
 )
 """The metrics that are shown, where a run has them."""
 
+_NUMBERS: Final = ("first", "last", "min", "max")
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _COLOURS: Final = {
     "completed": "green",
@@ -100,19 +101,20 @@ def _quality(report: Report) -> list[Text]:
 
 
 def _table(curve: Curve, width: int) -> Table | None:
-    names = [name for name in IMPORTANT if name in curve.metrics and curve.metrics[name].count]
-    if not names:
+    shown = {name: curve.metrics[name] for name in IMPORTANT if name in curve.metrics and curve.metrics[name].count}
+    if not shown:
         return None
+    rows = [[name, *map(number, (each.first, each.last, each.min, each.max))] for name, each in shown.items()]
     table = Table(box=None, padding=(0, 2, 0, 0), title=f"{curve.name}, {_plural(curve.points, 'point')}")
     table.title_justify, table.title_style = "left", "bold"
-    for title in ("", "first", "last", "min", "max"):
-        table.add_column(title, justify="left" if not title else "right", style="" if title else "cyan", no_wrap=True)
     table.add_column("", no_wrap=True)
-    bars = max(8, min(40, width - 62))
-    for name in names:
-        running = curve.metrics[name]
-        numbers = (running.first, running.last, running.min, running.max)
-        table.add_row(name, *map(number, numbers), sparkline(running.trace, bars) if curve.points > 1 else "")
+    for title in _NUMBERS:
+        table.add_column(title, justify="right", style="cyan", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    taken = sum(max(len(row[column]) for row in [["", *_NUMBERS], *rows]) + 2 for column in range(5))
+    bars = max(8, min(40, width - taken - 2))
+    for row, each in zip(rows, shown.values(), strict=True):
+        table.add_row(*row, sparkline(each.trace, bars) if curve.points > 1 else "")
     return table
 
 

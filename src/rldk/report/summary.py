@@ -134,6 +134,10 @@ class AttemptSummary(msgspec.Struct):
     events: int = 0
     first_step: int | None = None
     last_step: int | None = None
+    began: float = 0.0
+    """`wall_time` of its first event."""
+    ended: float = 0.0
+    """`wall_time` of its last event."""
 
 
 class Summary:
@@ -172,8 +176,9 @@ class Summary:
     def note_attempt(self, attempt: int, event: Event) -> None:
         """Count an event, replaced or not, for its attempt."""
         if attempt not in self.attempts:
-            self.attempts[attempt] = AttemptSummary(attempt, event.resumed_from)
+            self.attempts[attempt] = AttemptSummary(attempt, event.resumed_from, began=event.wall_time or 0.0)
         facts = self.attempts[attempt]
+        facts.ended = max(facts.ended, event.wall_time or 0.0)
         facts.events += 1
         if event.phase == "train":
             facts.first_step = event.step if facts.first_step is None else facts.first_step
