@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
@@ -67,6 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # The reader of a pipe has gone; what is still buffered would raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (RLDKError, OSError) as error:
-        click.echo(f"rldk: {error}", err=True)
-        sys.exit(2)
+    except RLDKError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"rldk: {message}", err=True)
+    sys.exit(2)

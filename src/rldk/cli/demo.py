@@ -20,7 +20,7 @@ from rldk.cli.terminal import terminal
 from rldk.errors import MissingExtraError
 from rldk.io.manifest import find_resumed
 from rldk.io.reader import last_event
-from rldk.io.segments import derived_path, log_path, run_log
+from rldk.io.segments import derived_path, find_logs, log_path, run_log
 from rldk.io.validator import validate_jsonl_file
 from rldk.report.files import build_report
 from rldk.report.render import render_report
@@ -151,9 +151,8 @@ def _crash(plan: _Plan, crash_at: int, console: Console) -> bytes:
     _require(plan, plan.train(crash_at, console), -signal.SIGKILL, console)
     left = _recorded(plan).path.read_bytes()
     console.print(f"Killed the training with SIGKILL at the end of step {crash_at}.", style="bold red")
-    console.print(
-        f"It could close nothing; its log has {left.count(_NEWLINE)} events. Resuming from the last checkpoint.\n"
-    )
+    console.print(f"It could close nothing; its log has {left.count(_NEWLINE)} events.")
+    console.print("Resuming from its last checkpoint.\n")
     return left
 
 
@@ -206,17 +205,12 @@ def _show(console: Console, name: str, text: str, *, good: bool | None = None) -
 
 
 def _show_files(log: Log, console: Console) -> None:
-    folder = os.path.relpath(log.path.parent)
-    console.print(f"\nIn {folder}:", style="bold")
+    folder = log.path.parent
+    console.print(f"\nIn {os.path.relpath(folder)}, each name after {log.run_id}_:", style="bold", soft_wrap=True)
     for name, meaning in _FILES.items():
-        path = derived_path(log, name)
-        console.print(f"  {path.name:<46} {path.stat().st_size / 1000:6.1f} kB  {meaning}", soft_wrap=True)
-    shown = os.path.relpath(log.path)
+        size = derived_path(log, name).stat().st_size / 1000
+        console.print(f"  {name:<18} {size:6.1f} kB  {meaning}", soft_wrap=True)
+    shown = os.path.relpath(folder if len(find_logs(folder)) == 1 else log.path)
     console.print("\nNext:", style="bold")
-    for command in (
-        f"rldk report {shown}",
-        f"rldk validate --strict {shown}",
-        f"head -n 1 {shown}",
-        "rldk demo --crash-at 17",
-    ):
+    for command in (f"rldk report {shown}", f"rldk validate --strict {shown}", "rldk demo --crash-at 17"):
         console.print(f"  {command}", style="cyan", soft_wrap=True)

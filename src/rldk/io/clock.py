@@ -56,8 +56,12 @@ def _elapsed(past: Event | None, now: float) -> float:
         return 0.0
     if past.timestamp is None:
         return past.wall_time
-    began = datetime.fromisoformat(past.timestamp).timestamp() - past.wall_time
-    return max(past.wall_time, now - began)
+    try:
+        then = datetime.fromisoformat(past.timestamp).timestamp()
+    except ValueError:
+        # The form is right and the day is not, as 30 February.
+        return past.wall_time
+    return max(past.wall_time, now - then + past.wall_time)
 
 
 def timestamp(seconds: float) -> str:

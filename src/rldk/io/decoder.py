@@ -7,6 +7,7 @@ its metrics. Whatever does not fit is decoded the plain way by `rldk.io.codec`, 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import msgspec
@@ -14,7 +15,7 @@ from msgspec import Meta
 
 from rldk.errors import InvalidLineError
 from rldk.io.codec import decode
-from rldk.io.event_schema import INT_MAX, TIMESTAMP, Event, Integer, Section
+from rldk.io.event_schema import INT_MAX, MAX_LINE, TIMESTAMP, Event, Integer, Section
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,11 +81,12 @@ class LineDecoder:
             the head holds them as a Struct. The same tail object stands for the same bytes, so what is derived
             from a tail can be kept. A line that is no event has None for its head, and the error for its tail.
         """
-        find, endswith, count, escapes = text.find, text.endswith, text.count, b"\\" in text
+        find, endswith, count = text.find, text.endswith, text.count
         start, size = 0, len(text)
+        shapeless = b"\\" in text or size > MAX_LINE
         while start < size:
             end = find(b"\n", start)
-            for tail_bytes, size_of_tail, tail, names, colons, decode_head in () if escapes else self._shapes:
+            for tail_bytes, size_of_tail, tail, names, colons, decode_head in () if shapeless else self._shapes:
                 if endswith(tail_bytes, start, end):
                     cut = end - size_of_tail
                     if count(b":", start, cut) == colons:
@@ -109,7 +111,10 @@ class LineDecoder:
         if at > 0 and _regular(line, event):
             names = tuple(event.metrics)
             shape = _Shape(line[at:], len(line) - at, tail, names, line.count(b":", 0, at), self._decoder(names))
-            self._shapes = [shape, *self._shapes[: _SHAPES - 1]]
+            # A head with other fields would leave this tail with some of a regular head's own.
+            with suppress(msgspec.DecodeError):
+                shape.decode(line[:at] + b"}")
+                self._shapes = [shape, *self._shapes[: _SHAPES - 1]]
         return Head(event.step, event.wall_time, event.timestamp, event.seq, event.metrics), tail, None
 
     def _decoder(self, names: tuple[str, ...]) -> Callable[[bytes], Any]:
@@ -154,7 +159,7 @@ def _head_type(names: tuple[str, ...]) -> type[msgspec.Struct]:
         "RegularHead",
         [
             ("step", Count),
-            ("wall_time", Annotated[float, Meta(ge=0)]),
+            ("wall_time", Annotated[float, Meta(ge=0, lt=INT_MAX + 1)]),
             ("timestamp", str),
             ("seq", Count),
             ("metrics", metrics),

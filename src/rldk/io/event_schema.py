@@ -57,7 +57,8 @@ Section = dict[str, Primitive]
 """One of the open parts of an event: any keys, primitive values."""
 
 TIMESTAMP: Final = re.compile(
-    r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3])(?::[0-5]\d){2}\.\d{6}Z", re.ASCII
+    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z"
 )
 """RFC 3339, narrowed to the one form RLDK writes: UTC, microseconds, Z."""
 

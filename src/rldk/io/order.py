@@ -65,9 +65,15 @@ class Order:
         self._curves: dict[tuple[Any, ...], _Curve] = {}
         self._attempts: dict[Any, int] = {}
         self._run_id: object = None
+        self._unread = 0
         self.tail: Tail | None = None
         self.stream = _Stream()
         self.curve = _Curve()
+
+    def lose(self) -> None:
+        """Take note of a line that could not be read: the event in it is damaged, but not missing."""
+        self._unread += 1
+        self.tail = None
 
     def turn(self, tail: Tail, number: int, byte: int) -> None:
         """Make `stream` and `curve` those of the events with this tail."""
@@ -112,13 +118,15 @@ class Order:
         if seq is not None:
             self._check_seq(seq, tail.notes, number, byte)
             stream.seq = seq
+        self._unread = 0
 
     def _check_seq(self, seq: int, notes: Iterable[str], number: int, byte: int) -> None:
         expected = self.stream.seq + 1
         if seq < expected:
             self._add(Problem("seq_repeat", f"seq {expected}", str(seq), "$.seq", byte, number))
-        elif seq > expected and not _explained(expected, seq - 1, notes):
-            found = f"{seq}: {seq - expected} events are missing"
+        elif seq > expected + self._unread and not _explained(expected, seq - 1, notes):
+            missing = seq - expected - self._unread
+            found = f"{seq}: {missing} event{'s are' if missing > 1 else ' is'} missing"
             self._add(Problem("seq_gap", f"seq {expected}", found, "$.seq", byte, number))
 
 

@@ -162,19 +162,22 @@ class _StrictCheck:
             if head is None:
                 self._explain(text[start:end], number, byte + start)
                 continue
+            step, wall_time, seq = head.step, head.wall_time, head.seq
             if tail is not order.tail:
                 order.turn(tail, number, byte + start)
+                order.check(head, tail, number, byte + start)
                 stream, curve = order.stream, order.curve
-            step, wall_time, seq = head.step, head.wall_time, head.seq
-            if names is None or step < curve.step or wall_time < stream.wall_time or seq != stream.seq + 1:
+            elif step < curve.step or wall_time < stream.wall_time or seq != stream.seq + 1:
                 order.check(head, tail, number, byte + start)
             else:
                 curve.step, stream.wall_time, stream.seq = step, wall_time, seq
             if require:
                 self._check_required(head, tail, names or head.metrics, number, byte + start)
-        self.lines = number
+            self.lines = number
 
     def _explain(self, line: bytes, number: int, byte: int) -> None:
+        self.lines = number
+        self._order.lose()
         for problem in explain(line) if line.strip() else [_blank(line)]:
             self._add(problem.at(number, byte))
 
@@ -225,6 +228,8 @@ class _ForeignCheck:
             for problem in problems:
                 self._add(problem.at(self.lines, byte))
             if problems:
+                if self._order:
+                    self._order.lose()
                 return
         if self._order:
             self._check_order(self._order, record, byte)
