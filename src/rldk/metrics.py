@@ -90,11 +90,14 @@ METRICS: Final[dict[str, Metric]] = {
 """Every canonical name, by name."""
 
 _GROUP: Final = ("grpo", "rloo")
-_PAIRS: Final = ("dpo", "kto", "orpo", "cpo", "onlinedpo")
+_PAIRS: Final = ("dpo", "kto", "onlinedpo")
+_NO_REFERENCE: Final = ("orpo", "cpo")
 _GENERATE: Final = ("grpo", "rloo", "distillation")
 _GRPO: Final = "trl/trainer/grpo_trainer.py"
 _RLOO: Final = "trl/trainer/rloo_trainer.py"
 _DPO: Final = "trl/trainer/dpo_trainer.py"
+_CPO: Final = "trl/experimental/cpo/cpo_trainer.py"
+_LOGP: Final = "beta times the log-probability, there is no reference policy"
 _PPO: Final = "trl/experimental/ppo/ppo_trainer.py, to TRL 1.12"
 
 SOURCES: Final[tuple[Source, ...]] = (
@@ -252,6 +255,10 @@ SOURCES: Final[tuple[Source, ...]] = (
     Source("rewards/rejected", "reward_rejected", "trl", _PAIRS, versus="reference policy", reference=_DPO),
     Source("rewards/margins", "margin", "trl", _PAIRS, versus="reference policy", reference=_DPO),
     Source("rewards/accuracies", "accuracy", "trl", _PAIRS, reduction="share of pairs", reference=_DPO),
+    Source("rewards/chosen", "reward_chosen", "trl", _NO_REFERENCE, versus="nothing", caveat=_LOGP, reference=_CPO),
+    Source("rewards/rejected", "reward_rejected", "trl", _NO_REFERENCE, versus="nothing", caveat=_LOGP, reference=_CPO),
+    Source("rewards/margins", "margin", "trl", _NO_REFERENCE, versus="nothing", caveat=_LOGP, reference=_CPO),
+    Source("rewards/accuracies", "accuracy", "trl", _NO_REFERENCE, reduction="share of pairs", reference=_CPO),
     Source("margin", "margin", "trl", ("reward",), reference="trl/trainer/reward_trainer.py"),
     Source(
         "accuracy",
@@ -282,7 +289,7 @@ class Translator:
     def __init__(self, framework: str, algorithm: str) -> None:
         frameworks = {framework, _BUILT_ON.get(framework)}
         self._sources = [
-            (re.compile(re.escape(source.native).replace("<f>", "(.+)")), source)
+            (re.compile(re.escape(source.native).replace("<f>", "([^/]+)")), source)
             for source in SOURCES
             if source.framework in frameworks and (not source.algorithms or algorithm in source.algorithms)
         ]
@@ -295,7 +302,7 @@ class Translator:
         """The metrics under their canonical names, in the same order.
 
         When two keys mean one metric, the first in `SOURCES` is renamed and the other keeps its own name. A
-        key that is not known but spelled like a canonical name keeps it, and the known one stays native.
+        key that is spelled like a canonical name already keeps it, and the others stay native.
         """
         names = self._names
         for key in metrics.keys() - names.keys():
@@ -318,7 +325,7 @@ class Translator:
     def _winners(self, keys: list[str]) -> set[str]:
         """Of keys some of which mean the same, those that are renamed."""
         known = sorted((key for key in keys if key in self.applied), key=self._priority.__getitem__)
-        taken = set(keys) - self.applied.keys()
+        taken = {key for key in keys if self._names[key] == key}
         winners = set()
         for key in known:
             if self._names[key] not in taken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -61,13 +62,17 @@ def rldk() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; what RLDK raises on purpose becomes a sentence and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What this terminal has no character for, and the bytes of a file name that is no text, appear as codes.
+            stream.reconfigure(errors="backslashreplace")
     try:
         rldk.main(arguments, prog_name="rldk")
     except BrokenPipeError:
         # The reader of a pipe has gone; what is still buffered would raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except RLDKError as error:
+    except (RLDKError, UnicodeError) as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))

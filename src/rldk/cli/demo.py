@@ -107,7 +107,13 @@ class _Plan(NamedTuple):
 
 
 @click.command()
-@click.option("--out", default="rldk_demo", show_default=True, type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--out",
+    default="rldk_demo",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder to put everything in.",
+)
 @click.option("--steps", default=30, show_default=True, type=click.IntRange(3), help="Steps to train.")
 @click.option("--crash-at", type=click.IntRange(1), metavar="K", help="Kill the training at step K, then resume it.")
 def demo(out: Path, steps: int, crash_at: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,7 +33,7 @@ _LARGE: Final = 20_000_000
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
 @click.option("--strict", is_flag=True, help="Every line must be an RLDK event, and the events must be in order.")
 @click.option("--check-consistency", is_flag=True, help="Without --strict: check the order of events too.")
-@click.option("--require", multiple=True, metavar="FIELD", help="A field every line must have: metrics.loss.")
+@click.option("--require", multiple=True, metavar="FIELD", help="A field every line must have: model_info.git_sha.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON report for each file, one on each line.")
 @click.option(
     "--max-errors", default=100, show_default=True, type=click.IntRange(0), help="Stop after N problems; 0: never."
@@ -70,6 +71,7 @@ def validate(
                 progress=_progress(path, stack),
             )
         valid = valid and report.valid
+        report.path = os.fsencode(report.path).decode(errors="backslashreplace")
         if as_json:
             click.echo(msgspec.json.encode(report))
         else:

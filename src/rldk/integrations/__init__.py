@@ -1,1 +1,1 @@
-"""Recorders for trainers, a folder for each; importing one loads its trainer's libraries."""
+"""Recorders for trainers, a folder for each; the callback in it is loaded with its trainer's libraries."""

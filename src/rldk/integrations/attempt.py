@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rldk.io.clock import RunClock, timestamp
 from rldk.io.manifest import Attempt, read_manifest, write_manifest
 from rldk.io.recorder import Recorder
-from rldk.io.segments import run_log
+from rldk.io.segments import log_path, run_log
 from rldk.io.writer import open_writer
 from rldk.metrics import Translator
 from rldk.report.files import write_files
@@ -23,16 +24,19 @@ if TYPE_CHECKING:
     from rldk.io.manifest import Outcome
     from rldk.io.writer import OnError
 
-__all__ = ["RecordedAttempt"]
+__all__ = ["RecordedAttempt", "outcome_at_exit"]
 
 _log: Final = logging.getLogger(__name__)
+_CHAIN: Final = 10
+"""How many errors are looked at of those that led to the last."""
 
 
 class RecordedAttempt:
     """Records one attempt of one rank, and at its end builds the files derived from the run.
 
     The manifest is written at the beginning, so that a killed run has one, and again whenever a key is met
-    for the first time whose meaning is known.
+    for the first time whose meaning is known. When an earlier attempt of the same training still holds the log,
+    because its trainer lives on in this process, it makes way.
 
     Args:
         folder: the folder of the run's files.
@@ -43,7 +47,6 @@ class RecordedAttempt:
         algorithm: what it trains with, as `grpo`.
         trainer_output_dir: where the trainer keeps its checkpoints.
         facts: what is known of this attempt; number, start and end are filled in.
-        model_info: what is known of the model.
         on_error: what to do about an event that cannot be written.
         budget: seconds that building the derived files may take.
     """
@@ -59,10 +62,14 @@ class RecordedAttempt:
         algorithm: str,
         trainer_output_dir: str,
         facts: Attempt,
-        model_info: Mapping[str, Primitive],
         on_error: OnError,
         budget: float,
     ) -> None:
+        self._key = (os.getpid(), log_path(folder, run_id, rank))
+        self.trainer_output_dir = trainer_output_dir
+        earlier = _open.get(self._key)
+        if earlier and earlier.trainer_output_dir == trainer_output_dir:
+            earlier.replace()
         self._writer = open_writer(
             folder,
             run_id=run_id,
@@ -76,12 +83,15 @@ class RecordedAttempt:
         self._derives = rank == 0
         self._budget = budget
         self._derived_at = -1
+        self._on_error = on_error
+        self._warned = self._closed = False
         self._facts = facts
         facts.attempt = self._writer.attempt
         self._manifest = read_manifest(self.log)
         self._manifest.framework, self._manifest.algorithm = framework, algorithm
-        self._manifest.trainer_output_dir = trainer_output_dir
-        self._manifest.attempts.append(facts)
+        # An attempt that wrote no event left its number to this one.
+        others = [each for each in self._manifest.attempts if each.attempt != facts.attempt]
+        self._manifest.attempts = [*others, facts]
         self._translator = Translator(framework, algorithm)
         self._known = 0
         self._recorder = Recorder(
@@ -89,10 +99,33 @@ class RecordedAttempt:
             clock=RunClock(self._writer.past),
             translator=self._translator,
             rng=facts.seeds,
-            model_info={"run_id": run_id, **model_info},
+            model_info={"run_id": run_id},
         )
-        self.train_events = 0
-        """How many events of training there were in this attempt."""
+        self.training = False
+        """Whether training has begun; before, there can only be evaluations."""
+        self.trained = False
+        """Whether there was an event of training in this attempt."""
+        try:
+            self._write_manifest()
+        except BaseException:
+            self._writer.close()
+            raise
+        _open[self._key] = self
+
+    @property
+    def troubled(self) -> bool:
+        """Whether the user has been warned of something that went wrong in this attempt."""
+        counters = self._writer.counters
+        return self._warned or counters.dropped > 0 or counters.refused > 0
+
+    def learn(self, model_info: Mapping[str, Primitive]) -> None:
+        """Take in what is known of the model by now; it is in all events from here on."""
+        self._recorder.model_info.update(model_info)
+
+    def begin_training(self) -> None:
+        """Training begins; from now on the run is found again when it is resumed from a checkpoint."""
+        self.training = True
+        self._manifest.trainer_output_dir = self.trainer_output_dir
         self._write_manifest()
 
     def record(
@@ -106,7 +139,7 @@ class RecordedAttempt:
     ) -> None:
         """Write one event; see `rldk.io.recorder.Recorder.record`."""
         self._recorder.record(step, metrics, phase=phase, data_slice=data_slice, notes=notes)
-        self.train_events += phase == "train"
+        self.trained |= phase != "eval"
         if len(self._translator.applied) > self._known:
             self._write_manifest()
 
@@ -124,53 +157,85 @@ class RecordedAttempt:
             elif self._writer.counters.written != self._derived_at:
                 self._finish()
         finally:
+            self._closed = True
             self._writer.close()
+            if _open.get(self._key) is self:
+                del _open[self._key]
 
     def replace(self) -> None:
         """Close the log because a new attempt of the same run begins, which will build the derived files."""
-        self._derives = False
-        self.close("interrupted", "train() was called again before it ended")
+        self._derives = self._derives and not self.training
+        self.close(*_stopped(self.training, "train() was called again before it ended"))
+
+    @property
+    def _writes(self) -> bool:
+        """Whether the files of the run are this attempt's to write: not after it, and not in a forked child."""
+        return not self._closed and os.getpid() == self._key[0]
 
     def _finish(self) -> None:
         counters = self._writer.counters
         self._facts.counters = {name: getattr(counters, name) for name in counters.__struct_fields__}
+        self._facts.counters["refused_metrics"] += self._recorder.refused_metrics
         self._write_manifest()
         self._derived_at = counters.written
-        if self._derives:
+        if self._derives and self._writes:
             try:
-                self._manifest = write_files(self.log, deadline=time.monotonic() + self._budget).manifest
-            except TimeoutError:
-                _log.warning(
-                    "%s: the derived files took longer than %.0f s; build them with: rldk report %s",
-                    self.log.path,
-                    self._budget,
-                    self.log.path,
-                )
+                report = write_files(self.log, deadline=time.monotonic() + self._budget)
+                self._manifest.segments = report.manifest.segments
+            except OSError as error:
+                self._trouble(error, f"build the derived files later with: rldk report {self.log.path}")
 
     def _write_manifest(self) -> None:
+        """Write the manifest; when that fails the events go on, because they are worth more."""
+        if not self._writes:
+            return
         self._known = len(self._translator.applied)
         self._manifest.metrics |= self._translator.applied
-        write_manifest(self.log, self._manifest)
+        try:
+            write_manifest(self.log, self._manifest)
+        except (OSError, UnicodeError) as error:
+            self._trouble(error, "the manifest cannot be written, events still can")
+
+    def _trouble(self, error: Exception, what: str) -> None:
+        """Tell of a derived file that could not be written; of no more than the first trouble in an attempt."""
+        if self._on_error == "raise":
+            raise error
+        if not self.troubled:
+            self._warned = True
+            _log.warning("%s; %s", error, what)
 
 
-def outcome_at_exit(*modules: str) -> tuple[Outcome, str]:
+_open: Final[dict[tuple[int, Path], RecordedAttempt]] = {}
+"""The attempts whose log is open, by process and path: a forked child has no part in those of its parent."""
+
+
+def outcome_at_exit(*modules: str, training: bool) -> tuple[Outcome, str]:
     """How training ended that did not come to its own end, asked when the interpreter exits.
 
     Args:
         modules: the trainer's packages; an error that did not pass through them is not its.
+        training: whether training had begun.
     """
     error = getattr(sys, "last_value", None)
     if error is None or not _passed_through(error, modules):
-        return "interrupted", "training stopped before its end, by the script itself"
+        return _stopped(training, "training stopped before its end, by the script itself")
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", "Ctrl-C"
     return "crashed", f"{type(error).__name__}: {error}"[:500]
 
 
+def _stopped(training: bool, how: str) -> tuple[Outcome, str]:  # noqa: FBT001 - the only question
+    return ("interrupted", how) if training else ("completed", "nothing was trained")
+
+
 def _passed_through(error: BaseException, modules: tuple[str, ...]) -> bool:
-    traceback = error.__traceback__
-    while traceback:
-        if traceback.tb_frame.f_globals.get("__name__", "").partition(".")[0] in modules:
-            return True
-        traceback = traceback.tb_next
+    """Whether an error, or one it was raised on account of, came through a package."""
+    cause: BaseException | None = error
+    for _ in range(_CHAIN):
+        traceback = cause.__traceback__ if cause else None
+        while traceback:
+            if traceback.tb_frame.f_globals.get("__name__", "").partition(".")[0] in modules:
+                return True
+            traceback = traceback.tb_next
+        cause = cause and (cause.__cause__ or cause.__context__)
     return False

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 __all__ = ["git_state", "process_facts", "redacted", "seeds", "versions"]
 
-_SECRET: Final = re.compile(r"(?i)(?:\A|[-_.])(?:token|secret|password|passwd|credentials?|api_?key|access_?key|key)\Z")
+_SECRET: Final = re.compile(
+    r"(?i)(?:\A|[-_.])(?:token|secrets?|passwords?|passwd|credentials?|(?:api|access)_?keys?|key)\Z"
+)
 _REDACTED: Final = "<redacted>"
 _GIT_PATIENCE: Final = 2.0
 """Seconds that git may take; a large working tree must not hold up training."""
@@ -22,7 +24,15 @@ _INT64: Final = range(-(2**63), 2**63)
 
 def process_facts() -> dict[str, Any]:
     """Which process this is, with the values of secret flags left out."""
-    return {"pid": os.getpid(), "host": socket.gethostname(), "cwd": os.getcwd(), "argv": _redacted_argv(sys.argv)}  # noqa: PTH109 - a string for JSON
+    return {"pid": os.getpid(), "host": socket.gethostname(), "cwd": _cwd(), "argv": _redacted_argv(sys.argv)}
+
+
+def _cwd() -> str | None:
+    try:
+        return _text(os.getcwd())  # noqa: PTH109 - a string for JSON
+    except OSError:
+        # It was removed under us.
+        return None
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -93,12 +103,19 @@ def redacted(value: Any, name: str = "") -> Any:
     if _SECRET.search(name) and value not in (None, "", False):
         return _REDACTED
     if isinstance(value, dict):
-        return {str(key): redacted(item, str(key)) for key, item in value.items()}
+        return {_text(str(key)): redacted(item, str(key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [redacted(item) for item in value]
     if isinstance(value, float):
         return value if value - value == 0 else repr(value)
-    return value if value is None or isinstance(value, (bool, int, str)) else repr(value)
+    if isinstance(value, str):
+        return _text(value)
+    return value if value is None or isinstance(value, (bool, int)) else _text(repr(value))
+
+
+def _text(value: str) -> str:
+    """A string that JSON can hold: what is no text, as the bytes of some file names, appears as codes."""
+    return value.encode(errors="backslashreplace").decode()
 
 
 def _redacted_argv(argv: list[str]) -> list[str]:
@@ -106,7 +123,7 @@ def _redacted_argv(argv: list[str]) -> list[str]:
     hide = False
     for word in argv:
         flag, equals, _ = word.partition("=")
-        secret = flag.startswith("-") and _SECRET.search(flag.lstrip("-")) is not None
-        shown.append(_REDACTED if hide else f"{flag}={_REDACTED}" if secret and equals else word)
-        hide = secret and not equals
+        secret = _SECRET.search(flag.lstrip("-+")) is not None
+        shown.append(_REDACTED if hide else f"{flag}={_REDACTED}" if secret and equals else _text(word))
+        hide = secret and not equals and flag.startswith("-")
     return shown

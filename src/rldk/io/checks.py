@@ -26,12 +26,16 @@ def check_position(event: Event, seq: int | None) -> None:
     wall_time = event.wall_time
     if type(event.step) is not int or not 0 <= event.step <= INT_MAX:
         raise InvalidEventError("$.step", "an integer >= 0", _shown(event.step))
-    if wall_time is not None and (type(wall_time) not in {float, int} or not 0 <= wall_time < math.inf):
+    if wall_time is not None and not _is_time(wall_time):
         raise InvalidEventError("$.wall_time", "a finite number >= 0", _shown(wall_time))
     if event.timestamp is not None and not (type(event.timestamp) is str and TIMESTAMP.fullmatch(event.timestamp)):
         raise InvalidEventError("$.timestamp", "2026-01-31T23:59:59.000000Z", _shown(event.timestamp))
     if seq is not None and (type(seq) is not int or not 0 <= seq <= INT_MAX):
         raise InvalidEventError("$.seq", "an integer >= 0", _shown(seq))
+
+
+def _is_time(value: object) -> bool:
+    return (type(value) is float and 0 <= value < math.inf) or (type(value) is int and 0 <= value <= INT_MAX)
 
 
 def check_metrics(event: Event) -> None:
@@ -40,6 +44,7 @@ def check_metrics(event: Event) -> None:
     Raises:
         InvalidEventError: naming the first that has not.
     """
+    _check_type("$.metrics", event.metrics, dict)
     for name, value in event.metrics.items():
         where = f"$.metrics[{name!r}]"
         _check_text(where, name)
@@ -59,18 +64,25 @@ def check_sections(event: Event) -> None:
         InvalidEventError: naming the first entry that is wrong.
     """
     for section in ("rng", "data_slice", "model_info"):
+        _check_type(f"$.{section}", getattr(event, section), dict)
         for name, value in getattr(event, section).items():
             _check_primitive(f"$.{section}[{name!r}]", name, value)
     if "run_id" not in event.model_info:
         raise InvalidEventError("$.model_info.run_id", RULES["run_id"].expected, "nothing")
-    for name in RULES.keys() & event.model_info.keys():
-        value = event.model_info[name]
-        if (value is not None or name == "run_id") and not RULES[name].holds(value):
-            raise InvalidEventError(f"$.model_info.{name}", RULES[name].expected, _shown(value))
+    for name, rule in RULES.items():
+        value = event.model_info.get(name)
+        if (value is not None or name == "run_id") and not rule.holds(value):
+            raise InvalidEventError(f"$.model_info.{name}", rule.expected, _shown(value))
     _check_notes(event.notes)
 
 
+def _check_type(where: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise InvalidEventError(where, f"a {kind.__name__}", type_name(value))
+
+
 def _check_notes(notes: Iterable[object]) -> None:
+    _check_type("$.notes", notes, list)
     for index, note in enumerate(notes):
         _check_text(f"$.notes[{index}]", note)
 
@@ -91,7 +103,7 @@ def _check_primitive(where: str, name: object, value: object) -> None:
 
 def _check_integer(where: str, value: int) -> None:
     if not INT_MIN <= value <= INT_MAX:
-        raise InvalidEventError(where, "an integer of 64 bits", f"one of {value.bit_length()} bits")
+        raise InvalidEventError(where, "an integer of 64 bits", f"one of {value.bit_length() + 1} bits")
 
 
 def _check_text(where: str, text: object) -> None:

@@ -44,11 +44,12 @@ class RunClock:
 
     def __init__(self, past: Event | None = None, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._origin = self._clock.monotonic() - _elapsed(past, self._clock.time())
+        self._earlier = _elapsed(past, self._clock.time())
+        self._began = self._clock.monotonic()
 
     def now(self) -> tuple[float, str]:
         """Seconds since the run began, and the instant as a timestamp."""
-        return max(0.0, self._clock.monotonic() - self._origin), timestamp(self._clock.time())
+        return self._earlier + (self._clock.monotonic() - self._began), timestamp(self._clock.time())
 
 
 def _elapsed(past: Event | None, now: float) -> float:

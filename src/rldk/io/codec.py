@@ -56,11 +56,11 @@ class LineEncoder:
 
     def __init__(self, stamps: Mapping[str, Primitive] | None = None) -> None:
         self._stamps = dict(stamps or {})
-        self._rng: dict[str, Primitive] | None = None
+        self._rng: dict[str, Primitive] = {}
         self._data_slice: dict[str, Primitive] = {}
         self._model_info: dict[str, Primitive] = {}
         self._notes: list[str] = []
-        self._names: list[str] = []
+        self._names: list[str] | None = None
         self._tail = b""
         self._line = bytearray()
 
@@ -76,32 +76,38 @@ class LineEncoder:
         """
         if seq is None:
             seq = event.seq
-        metrics, step, wall_time = event.metrics, event.step, event.wall_time
+        line, metrics, step, wall_time = self._line, event.metrics, event.step, event.wall_time
+        timestamp = event.timestamp
         # One test of everything, in one place, is what makes this cost no more than the encoding itself.
-        if (
-            event.model_info == self._model_info
-            and event.data_slice == self._data_slice
-            and event.rng == self._rng
-            and event.notes == self._notes
-            and list(metrics) == self._names
-            and countOf(map(type, metrics.values()), float) == len(metrics)
-            and isfinite(sum(metrics.values()))  # type: ignore[arg-type]
-            and type(step) is int
-            and type(seq) is int
-            and type(wall_time) is float
-            and 0 <= step <= INT_MAX
-            and 0 <= wall_time < inf
-            and event.timestamp is not None
-            and _is_timestamp(event.timestamp)
-            and not event.nonfinite
-        ):
-            _encode_into(_Head(step, wall_time, event.timestamp, seq, metrics), self._line)
+        try:
+            same = (
+                type(metrics) is dict
+                and event.model_info == self._model_info
+                and event.data_slice == self._data_slice
+                and event.rng == self._rng
+                and event.notes == self._notes
+                and list(metrics) == self._names
+                and countOf(map(type, values := metrics.values()), float) == len(metrics)
+                and isfinite(sum(values))  # type: ignore[arg-type]
+                and type(step) is type(seq) is int
+                and type(wall_time) is float
+                and 0 <= step <= INT_MAX
+                and 0 <= wall_time < inf
+                and type(timestamp) is str
+                and _is_timestamp(timestamp)
+                and not event.nonfinite
+            )
+        except (ValueError, RuntimeError):
+            # numpy and torch do not compare an array with a number; what it is doing here is told below.
+            same = False
+        if same:
+            _encode_into(_Head(step, wall_time, timestamp, seq, metrics), line)
         else:
             self._encode_with_care(event, seq)
-        self._line[-1:] = self._tail
-        if len(self._line) > MAX_LINE:
-            raise InvalidEventError("$", f"a line of at most {MAX_LINE} bytes", f"one of {len(self._line)}")
-        return self._line
+        line[-1:] = self._tail
+        if len(line) > MAX_LINE:
+            raise InvalidEventError("$", f"a line of at most {MAX_LINE} bytes", f"one of {len(line)}")
+        return line
 
     def _encode_with_care(self, event: Event, seq: int | None) -> None:
         check_position(event, seq)
@@ -109,6 +115,8 @@ class LineEncoder:
         check_sections(event)
         head = _Head(event.step, event.wall_time, event.timestamp, seq, *_split(event.metrics))
         tail = _Tail(event.rng, event.data_slice, {**event.model_info, **self._stamps}, event.notes)
+        # Until all of it is remembered, nothing is: an interrupt may come in between.
+        self._names = None
         self._tail = b"," + _encode(tail)[1:] + b"\n"
         self._rng, self._data_slice, self._model_info = dict(event.rng), dict(event.data_slice), dict(event.model_info)
         self._notes, self._names = list(event.notes), list(event.metrics)
@@ -143,7 +151,7 @@ def decode(line: bytes) -> Event:
     Raises:
         InvalidLineError: the line is no event of this schema; `byte` counts from the start of the line.
     """
-    if len(line) > MAX_LINE:
+    if len(line) + (not line.endswith(b"\n")) > MAX_LINE:
         raise explain(line)[0].error()
     try:
         event = _decode(line)
@@ -164,7 +172,8 @@ def _holds(event: Event) -> bool:
     """Whether the rules hold that types alone cannot say."""
     info, metrics = event.model_info, event.metrics
     return (
-        "run_id" in info
+        (event.wall_time or 0.0) <= INT_MAX
+        and "run_id" in info
         and all(rule.holds(info[name]) for name, rule in RULES.items() if name in info)
         and info.get("schema", SCHEMA_VERSION) == SCHEMA_VERSION
         and (event.timestamp is None or TIMESTAMP.fullmatch(event.timestamp) is not None)

@@ -92,7 +92,7 @@ class LineDecoder:
                     if count(b":", start, cut) == colons:
                         try:
                             head = decode_head(text[start:cut] + b"}")
-                        except msgspec.DecodeError:
+                        except (msgspec.DecodeError, UnicodeDecodeError):
                             continue
                         if _is_timestamp(head.timestamp):
                             yield start, end, head, tail, names

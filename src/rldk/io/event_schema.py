@@ -68,15 +68,22 @@ class Rule(NamedTuple):
 
     expected: str
     holds: Callable[[Any], bool]
+    schema: dict[str, Any]
+    """The same as JSON Schema."""
 
 
 def _count_from(least: int) -> Rule:
-    return Rule(f"an integer >= {least}", lambda value: type(value) is int and value >= least)
+    schema = {"type": ["integer", "null"], "minimum": least}
+    return Rule(f"an integer >= {least}", lambda value: type(value) is int and value >= least, schema)
 
 
 RULES: Final[dict[str, Rule]] = {
-    "run_id": Rule("a string that is not empty", lambda value: type(value) is str and value != ""),
-    "phase": Rule("one of " + ", ".join(PHASES), lambda value: value in PHASES),
+    "run_id": Rule(
+        "a string that is not empty",
+        lambda value: type(value) is str and value != "",
+        {"type": "string", "minLength": 1},
+    ),
+    "phase": Rule("one of " + ", ".join(PHASES), lambda value: value in PHASES, {"enum": [*PHASES, None]}),
     "attempt": _count_from(1),
     "rank": _count_from(0),
     "resumed_from": _count_from(0),
@@ -84,7 +91,10 @@ RULES: Final[dict[str, Rule]] = {
 }
 """The keys of `model_info` that RLDK itself relies on. All others are free."""
 
-_RUN_ID: Final = {"properties": {"run_id": {"type": "string", "minLength": 1}}, "required": ["run_id"]}
+_MODEL_INFO: Final = {
+    "properties": {name: rule.schema for name, rule in RULES.items()} | {"schema": {"enum": [SCHEMA_VERSION, None]}},
+    "required": ["run_id"],
+}
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, eq=False):
@@ -102,9 +112,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Annotated[float, Meta(ge=0)] | None,
         Meta(description="Seconds since the run began, downtime included; null only in foreign logs without time."),
     ]
-    timestamp: Annotated[str | None, Meta(description="The same instant, RFC 3339 in UTC with microseconds and Z.")] = (
-        None
-    )
+    timestamp: Annotated[
+        str | None,
+        Meta(
+            description="The same instant, RFC 3339 in UTC with microseconds and Z.",
+            extra_json_schema={"pattern": f"^{TIMESTAMP.pattern}$"},
+        ),
+    ] = None
     seq: Annotated[
         Annotated[int, Meta(ge=0, le=INT_MAX)] | None,
         Meta(description="Dense counter from 0 within one attempt of one rank."),
@@ -124,7 +138,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Section,
         Meta(
             description="The run and the model: run_id, phase, attempt, rank, model_name and more.",
-            extra_json_schema=_RUN_ID,
+            extra_json_schema=_MODEL_INFO,
         ),
     ]
     notes: Annotated[list[str], Meta(description="Short sentences, each beginning with a code and a colon.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from rldk.io.event_schema import MAX_LINE, RULES, SCHEMA_VERSION, TIMESTAMP
@@ -26,15 +27,23 @@ def explain(line: bytes) -> list[Problem]:
     The bytes are counted from the start of the line. A line that is not JSON has one problem: where it stops
     being JSON.
     """
-    if len(line) > MAX_LINE:
-        return [Problem("line_too_long", f"at most {MAX_LINE} bytes", f"{len(line)} bytes")]
+    if too_long := _too_long(line):
+        return [too_long]
     try:
         root = scan(line)
     except ScanError as error:
         return [error.problem]
     if root.members is None:
         return [_wrong(root, "$", "an object", "not_an_object")]
-    return [*_duplicates(root), *_missing(root.members), *_fields(root.members), *_relations(root.members)]
+    found = [*_duplicates(root), *_missing(root.members), *_fields(root.members), *_relations(root.members)]
+    return sorted(found, key=attrgetter("byte"))
+
+
+def _too_long(line: bytes) -> Problem | None:
+    size = len(line) + (not line.endswith(b"\n"))
+    if size <= MAX_LINE:
+        return None
+    return Problem("line_too_long", f"at most {MAX_LINE} bytes, newline included", f"{size} bytes")
 
 
 def _duplicates(root: Node) -> Iterator[Problem]:
@@ -53,13 +62,16 @@ def explain_foreign(line: bytes, step_names: tuple[str, ...]) -> list[Problem]:
     A record is an object with a step, a number, under one of `step_names`. Its other values are primitives,
     or lists or objects of primitives.
     """
+    if too_long := _too_long(line):
+        return [too_long]
     try:
         root = scan(line)
     except ScanError as error:
         return [error.problem]
     if root.members is None:
         return [_wrong(root, "$", "an object", "not_an_object")]
-    return [*_duplicates(root), *_foreign_step(root.members, step_names), *_nested(root.members)]
+    found = [*_duplicates(root), *_foreign_step(root.members, step_names), *_nested(root.members)]
+    return sorted(found, key=attrgetter("byte"))
 
 
 def _foreign_step(members: tuple[Member, ...], names: tuple[str, ...]) -> Iterator[Problem]:
@@ -159,11 +171,11 @@ def _rules(node: Node) -> Iterator[Problem]:
     if "run_id" not in present and node.members is not None:
         field = "$.model_info.run_id"
         yield Problem("missing_field", RULES["run_id"].expected, "nothing", field=field, byte=node.start)
-    for name in RULES.keys() & present.keys():
-        value = present[name]
-        if (value.value is not None or name == "run_id") and not RULES[name].holds(value.value):
+    for name, rule in RULES.items():
+        value = present.get(name)
+        if value and (value.value is not None or name == "run_id") and not rule.holds(value.value):
             field = f"$.model_info.{name}"
-            yield Problem("bad_value", RULES[name].expected, value.text, field=field, byte=value.start)
+            yield Problem("bad_value", rule.expected, value.text, field=field, byte=value.start)
     schema = present.get("schema")
     if schema and schema.kind == "integer" and schema.value > SCHEMA_VERSION:  # type: ignore[operator]
         expected = f"schema {SCHEMA_VERSION} or lower: upgrade rldk to read this log"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lock", "is_held"]
 
+_log: Final = logging.getLogger(__name__)
 _PATIENCE: Final = 0.5
 """Seconds to wait for a lock: a reader that tests it holds it for a moment."""
 
@@ -59,15 +62,18 @@ class Lock:
         except BlockingIOError:
             os.close(self._fd)
             return False
-        except OSError:
+        except OSError as error:
+            _log.warning("%s: this file system has no locks, so keep to one writer: %s", self.path, error)
             return True
         if not _same_file(self._fd, self.path):
             os.close(self._fd)
             return False
         self.held = True
         holder = _Holder(os.getpid(), socket.gethostname(), timestamp(time.time()))
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, msgspec.json.encode(holder) + b"\n", 0)
+        with suppress(OSError):
+            # On a full disk the lock holds all the same; only who holds it cannot be read.
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, msgspec.json.encode(holder) + b"\n", 0)
         return True
 
     def release(self) -> None:

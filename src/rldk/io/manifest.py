@@ -89,7 +89,7 @@ def read_manifest(log: Log) -> Manifest:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
         pass
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         _log.warning("%s: the manifest cannot be read and is begun anew: %s", path, error)
     return Manifest(run_id=log.run_id, rank=log.rank)
 
@@ -102,7 +102,7 @@ def write_manifest(log: Log, manifest: Manifest) -> None:
 
 def find_resumed(folder: Path, trainer_output_dir: str) -> str | None:
     """The run that a trainer resumes: the newest in the folder that was trained into the same place."""
-    if not folder.is_dir():
+    if not trainer_output_dir or not folder.is_dir():
         return None
     runs = [log for log in find_logs(folder) if read_manifest(log).trainer_output_dir == trainer_output_dir]
     newest = max(runs, key=lambda log: derived_path(log, "manifest.json").stat().st_mtime, default=None)

@@ -37,29 +37,31 @@ class Block(NamedTuple):
     """Some successive lines of a file, each with its newline, and the byte of the file the first begins at.
 
     `damage` is set when the text is no whole line: one without a newline at the end of the file, or the
-    beginning of one that is too long to be read.
+    beginning of one that is too long to be read, of which `skipped` more bytes were passed over.
     """
 
     byte: int
     text: bytes
     damage: Literal["torn_tail", "line_too_long"] | None = None
+    skipped: int = 0
 
 
 def blocks(file: IO[bytes]) -> Iterator[Block]:
-    """The lines of a file in blocks of about 128 KiB; memory is bounded by the longest line allowed."""
-    byte, rest = 0, b""
-    while chunk := file.read(_CHUNK):
-        end = chunk.rfind(b"\n") + 1
+    """The lines of a file in blocks of about 256 KiB; memory is bounded by the longest line allowed."""
+    byte, rest, chunk = 0, b"", file.read(_CHUNK)
+    while chunk:
+        beyond, end = b"", chunk.rfind(b"\n") + 1
         if end:
             text = b"".join((rest, memoryview(chunk)[:end]))
             yield Block(byte, text)
             byte, rest = byte + len(text), chunk[end:]
-            continue
-        rest += chunk
+        else:
+            rest += chunk
         if len(rest) > MAX_LINE:
-            yield Block(byte, rest, "line_too_long")
             skipped, beyond = _skip_line(file)
-            byte, rest = byte + len(rest) + skipped, beyond
+            yield Block(byte, rest, "line_too_long", skipped)
+            byte, rest = byte + len(rest) + skipped, b""
+        chunk = beyond or file.read(_CHUNK)
     if rest:
         yield Block(byte, rest, "torn_tail")
 
@@ -79,7 +81,8 @@ def damage(block: Block) -> Problem:
     """What to say of a block that is no whole line."""
     if block.damage == "torn_tail":
         return Problem("torn_tail", "a newline at the end of the last line", f"{len(block.text)} bytes without one")
-    return Problem("line_too_long", f"at most {MAX_LINE} bytes", "a longer one")
+    size = len(block.text) + block.skipped
+    return Problem("line_too_long", f"at most {MAX_LINE} bytes, newline included", f"{size} bytes")
 
 
 def read_events(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Recorder"]
 
 _FLOATS: Final = {float}
+_TEXTS: Final = {str}
 
 
 class Recorder:
@@ -44,7 +45,10 @@ class Recorder:
         self._clock = clock
         self._translator = translator
         self._rng = dict(rng)
-        self._model_info = dict(model_info)
+        self.model_info = dict(model_info)
+        """What the events written from now on say of run and model."""
+        self.refused_metrics = 0
+        """How many metrics were left out of events written otherwise."""
 
     def record(
         self,
@@ -70,9 +74,10 @@ class Recorder:
         """
         wall_time, timestamp = self._clock.now()
         notes = list(notes)
-        if set(map(type, metrics.values())) != _FLOATS:
+        if set(map(type, metrics.values())) != _FLOATS or set(map(type, metrics)) != _TEXTS:
             metrics, refused = plain_metrics(metrics)
             notes += [refusal(refused)] if refused else []
+            self.refused_metrics += len(refused)
         event = Event(
             step=step,
             wall_time=wall_time,
@@ -80,7 +85,7 @@ class Recorder:
             metrics=self._translator.translate(metrics),
             rng=self._rng,
             data_slice=dict(data_slice or {}),
-            model_info={**self._model_info, "phase": phase},
+            model_info={**self.model_info, "phase": phase},
             notes=notes,
         )
         return self._writer.write(event)

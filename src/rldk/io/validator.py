@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 
 from rldk.io.decoder import Head, LineDecoder, Tail
-from rldk.io.event_schema import INT_MAX, INT_MIN
+from rldk.io.event_schema import INT_MAX, INT_MIN, MAX_LINE
 from rldk.io.explain import explain, explain_foreign
 from rldk.io.order import Order
 from rldk.io.problems import Kind, Problem
@@ -58,6 +58,10 @@ class _Check(Protocol):
 
     def block(self, text: bytes, byte: int) -> None:
         """Check lines, each with its newline, that begin `byte` bytes into the file."""
+        ...
+
+    def lose(self) -> None:
+        """Pass over one line that cannot be read."""
         ...
 
 
@@ -115,10 +119,11 @@ def _check_file(
 ) -> None:
     with path.open("rb", buffering=0) as file:
         for block in blocks(file):
-            report.bytes += len(block.text)
+            size = len(block.text) + block.skipped
+            report.bytes += size
             _check_block(block, path, report, check, add)
             if progress:
-                progress(len(block.text))
+                progress(size)
     if not report.bytes:
         add(Problem("empty_file", "events, one on each line", "an empty file"))
 
@@ -128,7 +133,7 @@ def _check_block(block: Block, path: Path, report: Report, check: _Check, add: C
     if torn and not report.strict and not is_log(path) and _parses(block.text):
         check.block(block.text + b"\n", block.byte)
     elif block.damage:
-        check.lines += 1
+        check.lose()
         if not torn or not is_live(path):
             add(damage(block).at(check.lines, block.byte))
     else:
@@ -163,7 +168,8 @@ class _StrictCheck:
                 self._explain(text[start:end], number, byte + start)
                 continue
             step, wall_time, seq = head.step, head.wall_time, head.seq
-            if tail is not order.tail:
+            other = tail is not order.tail
+            if other:
                 order.turn(tail, number, byte + start)
                 order.check(head, tail, number, byte + start)
                 stream, curve = order.stream, order.curve
@@ -175,16 +181,20 @@ class _StrictCheck:
                 self._check_required(head, tail, names or head.metrics, number, byte + start)
             self.lines = number
 
-    def _explain(self, line: bytes, number: int, byte: int) -> None:
-        self.lines = number
+    def lose(self) -> None:
+        """Pass over one line that cannot be read."""
+        self.lines += 1
         self._order.lose()
+
+    def _explain(self, line: bytes, number: int, byte: int) -> None:
+        self.lose()
         for problem in explain(line) if line.strip() else [_blank(line)]:
             self._add(problem.at(number, byte))
 
     def _check_required(self, head: Any, tail: Tail, metrics: Collection[str], number: int, byte: int) -> None:
         for field in self._require:
             section, _, name = field.partition(".")
-            if section == "metrics":
+            if section == "metrics" and name:
                 present = name in metrics
             elif name:
                 present = name in getattr(tail, section, ())
@@ -218,6 +228,12 @@ class _ForeignCheck:
             self._line(line, byte)
             byte += len(line) + 1
 
+    def lose(self) -> None:
+        """Pass over one line that cannot be read."""
+        self.lines += 1
+        if self._order:
+            self._order.lose()
+
     def _line(self, line: bytes, byte: int) -> None:
         try:
             record = _json(line)
@@ -241,7 +257,7 @@ class _ForeignCheck:
 
     def _check_order(self, order: Order, record: dict[str, Any], byte: int) -> None:
         info, data_slice, notes = (record.get(name) for name in ("model_info", "data_slice", "notes"))
-        tail = Tail({}, _section(data_slice), _section(info), notes if isinstance(notes, list) else [])
+        tail = Tail({}, _section(data_slice), _section(info), _strings(notes))
         order.turn(tail, self.lines, byte)
         step = next(record[name] for name in _STEP_NAMES if name in record)
         head = Head(step, _number(record, "wall_time"), None, _number(record, "seq"), None)
@@ -252,6 +268,10 @@ def _section(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _strings(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
 def _number(record: dict[str, Any], name: str) -> Any:
     value = record.get(name)
     return value if type(value) in {int, float} else None
@@ -259,15 +279,17 @@ def _number(record: dict[str, Any], name: str) -> Any:
 
 def _is_plain(record: object, line: bytes) -> bool:
     """Whether a record is surely fine. The exact check, which says what is wrong, is ten times slower."""
-    if not isinstance(record, dict) or b"\\" in line:
+    if not isinstance(record, dict) or b"\\" in line or len(line) >= MAX_LINE:
         return False
     objects = [record, *(value for value in record.values() if isinstance(value, dict))]
     lists = [value for value in record.values() if isinstance(value, list)]
     values = [value for value in record.values() if not isinstance(value, (dict, list))]
     values += [value for inner in objects[1:] for value in inner.values()] + [item for inner in lists for item in inner]
     texts = [name for inner in objects for name in inner] + [value for value in values if isinstance(value, str)]
+    steps = [record[name] for name in _STEP_NAMES if name in record]
     return (
-        any(type(record.get(name)) in {int, float} for name in _STEP_NAMES)
+        bool(steps)
+        and all(type(step) in {int, float} for step in steps)
         and not any(isinstance(value, (dict, list)) for value in values)
         and not any(type(value) is int and not INT_MIN <= value <= INT_MAX for value in values)
         and line.count(b":") == sum(map(len, objects)) + "".join(texts).count(":")

@@ -92,17 +92,26 @@ def open_writer(
         on_error: `warn` logs one warning and counts, `raise` raises for each event.
 
     Raises:
-        RunIdError: the run id could not be part of a file name.
+        ValueError: an argument is not what it can be; RunIdError: the run id could not be part of a file name.
         RunLockedError: another writer holds the log.
         OSError: the folder or the file cannot be made.
     """
     if on_error not in {"warn", "raise"}:
         raise ValueError(f"on_error: expected warn or raise, found {on_error!r}")
-    run_id = check_run_id(os.environ.get("RLDK_RUN_ID") or run_id or new_run_id("run"))
+    _check_count("rank", rank, 0)
+    _check_count("world_size", world_size, 1)
+    named = os.environ.get("RLDK_RUN_ID") or run_id
+    run_id = check_run_id(new_run_id("run") if named is None else named)
     stamps: dict[str, Primitive] = {"run_id": run_id, "schema": SCHEMA_VERSION, "rank": rank, "world_size": world_size}
     if resumed_from is not None:
+        _check_count("resumed_from", resumed_from, 0)
         stamps["resumed_from"] = resumed_from
     return SegmentWriter(run_folder(output_dir), run_id, rank, stamps, on_error=on_error)
+
+
+def _check_count(name: str, value: object, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name}: expected an integer >= {least}, found {value!r}")
 
 
 class SegmentWriter:
@@ -131,14 +140,17 @@ class SegmentWriter:
         self._on_error = on_error
         self._troubled = False
         self._closed = ""
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         self._notes: list[str] = []
         self._dropped: tuple[int, int] | None = None
         self._dropped_events = self._refused = self._refused_metrics = 0
         self._lock = Lock(lock_path(folder, run_id, rank))
+        self._fd = -1
         try:
             self._open(stamps)
         except BaseException:
+            if self._fd >= 0:
+                os.close(self._fd)
             self._lock.release()
             raise
         _writers.add(self)
@@ -172,6 +184,8 @@ class SegmentWriter:
             InvalidEventError: the event cannot be an event, and `on_error` is `raise`.
             WriteFailedError: it could not be written, and `on_error` is `raise`.
         """
+        if self._mutex._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - threading has no public name for it
+            return self._turn_away()
         with self._mutex:
             try:
                 if self._closed or self._writing or self._notes or self._dropped:
@@ -181,6 +195,9 @@ class SegmentWriter:
                 self._refused += 1
                 return self._trouble(error)
             except OSError as error:
+                if error.errno is None:
+                    # None of the system's: a signal handler raised it, as a timeout does.
+                    raise
                 self._drop()
                 return self._trouble(WriteFailedError(self.path, error.strerror or str(error)), error)
 
@@ -228,6 +245,7 @@ class SegmentWriter:
             raise OSError(errno.EIO, "another process wrote to the file")
         if there - size == self._writing:
             self._written = (there, seq + 1)
+            self._notes, self._dropped = [], None
         elif there > size:
             os.ftruncate(self._fd, size)
         else:
@@ -236,10 +254,14 @@ class SegmentWriter:
 
     def _drop(self) -> None:
         """Count an event that could not be written, and take back what there is of it."""
+        _, attempted = self._written
         with suppress(OSError):
             if self._writing:
                 self._settle()
         size, seq = self._written
+        if seq > attempted:
+            # All of it is there, whatever the error was.
+            return
         self._written = (size, seq + 1)
         self._dropped = (self._dropped[0] if self._dropped else seq, seq)
         self._dropped_events += 1
@@ -263,6 +285,11 @@ class SegmentWriter:
             _log.warning("%s; training goes on, further events that cannot be written are only counted", error)
         return False
 
+    def _turn_away(self) -> Literal[False]:
+        """Refuse the event of a signal handler that came in the middle of a write: it would wait for itself."""
+        self._refused += 1
+        return self._trouble(WriteFailedError(self.path, "a write of the same thread is under way"))
+
     def flush(self) -> None:
         """Do nothing: every event written is in the kernel's hands already."""
 
@@ -270,17 +297,23 @@ class SegmentWriter:
         """Give up the file and the lock; events written from now on are dropped."""
         with self._mutex:
             if not self._closed:
-                self._closed = "the writer is closed"
-                os.close(self._fd)
+                with suppress(OSError):
+                    if self._writing:
+                        self._settle()
+                self._let_go("the writer is closed")
                 self._lock.release()
 
     def _leave_to_parent(self) -> None:
         """Become inert, and hold neither file nor lock: this process is a forked child."""
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         if not self._closed:
-            self._closed = "this is a forked process; its parent writes the log"
-            os.close(self._fd)
+            self._let_go("this is a forked process; its parent writes the log")
             self._lock.forget()
+
+    def _let_go(self, why: str) -> None:
+        """Close the file; its number is forgotten, because the next file opened may be given the same."""
+        self._closed, fd, self._fd, self._writing = why, self._fd, -1, 0
+        os.close(fd)
 
 
 def _write_rest(fd: int, line: bytearray, done: int) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import hashlib
 import io
+import itertools
 import tempfile
 import time
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -22,7 +23,7 @@ from rldk.io.segments import derived_path
 from rldk.report.summary import AttemptSummary, Summary, curve_key, points, summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from rldk.io.event_schema import Event
@@ -81,28 +82,35 @@ class Report(NamedTuple):
     final: FinalReport
     summary: Summary
     manifest: Manifest
-    last_steps: dict[int, int]
-    """For each attempt that another replaced in part: its last step that counts."""
+    effective: Callable[[], Iterator[Event]]
+    """Reads the events that count."""
 
 
 class _Reading:
-    """The events of a log, read again for each pass, with what could not be read."""
+    """The events of a log, read again for each pass, with what could not be read.
+
+    Each pass sees the events that the first one saw, though the log may grow meanwhile.
+    """
 
     def __init__(self, log: Log, deadline: float | None) -> None:
         self._path = log.path
         self._deadline = deadline
+        self._count: int | None = None
         self.problems: list[Problem] = []
 
     def events(self) -> Iterator[Event]:
-        self.problems.clear()
+        count = 0
         found = read_events(self._path, mode="salvage", history="all", on_problem=self._found)
-        for index, event in enumerate(found):
-            if self._deadline and index % 1000 == 0 and time.monotonic() > self._deadline:
+        for event in itertools.islice(found, self._count):
+            if self._deadline and count % 1000 == 0 and time.monotonic() > self._deadline:
                 raise TimeoutError(f"{self._path}: building the derived files took too long")
+            count += 1
             yield event
+        self._count = count
 
     def _found(self, _path: Path, problem: Problem) -> None:
-        self.problems.append(problem)
+        if self._count is None:
+            self.problems.append(problem)
 
 
 def build_report(log: Log, *, deadline: float | None = None) -> Report:
@@ -129,9 +137,13 @@ def build_report(log: Log, *, deadline: float | None = None) -> Report:
             yield event
 
     last_steps = cuts(all_events())
-    summarise(effective(reading.events(), last_steps), summary)
+
+    def counting() -> Iterator[Event]:
+        return effective(reading.events(), last_steps)
+
+    summarise(counting(), summary)
     manifest = read_manifest(log)
-    return Report(_final_report(log, summary, notes, reading.problems, manifest), summary, manifest, last_steps)
+    return Report(_final_report(log, summary, notes, reading.problems, manifest), summary, manifest, counting)
 
 
 def _final_report(
@@ -139,7 +151,8 @@ def _final_report(
 ) -> FinalReport:
     nonfinite = _counts(summary, "nonfinite")
     outcome, detail = _outcome(log, summary, manifest)
-    bad = nonfinite or summary.dropped or [problem for problem in problems if problem.kind != "torn_tail"]
+    dropped = _dropped(summary, manifest)
+    bad = nonfinite or dropped or [problem for problem in problems if problem.kind != "torn_tail"]
     return FinalReport(
         run_id=log.run_id,
         created=timestamp(time.time()),
@@ -148,7 +161,7 @@ def _final_report(
         steps=summary.steps,
         duration_seconds=summary.wall_time,
         attempts=list(summary.attempts.values()),
-        counters={"events": summary.events, "dropped": summary.dropped, "replaced": summary.replaced},
+        counters={"events": summary.events, "dropped": dropped, "replaced": summary.replaced},
         health="attention" if bad else "good",
         data_quality=DataQuality(
             nonfinite=nonfinite,
@@ -171,9 +184,19 @@ def _counts(summary: Summary, field: str) -> dict[str, int]:
     return found
 
 
+def _dropped(summary: Summary, manifest: Manifest) -> int:
+    """Events that could not be written: as the notes in the log say, or as the writer said at its end if that is more.
+
+    What was dropped last has no note, because no event came after it to carry one.
+    """
+    said = {attempt.attempt: attempt.counters.get("dropped", 0) for attempt in manifest.attempts}
+    attempts = said.keys() | summary.dropped.keys()
+    return sum(max(said.get(attempt, 0), summary.dropped.get(attempt, 0)) for attempt in attempts)
+
+
 def _outcome(log: Log, summary: Summary, manifest: Manifest) -> tuple[ReportOutcome, str]:
     last = max(summary.attempts, default=0)
-    attempt = next((each for each in manifest.attempts if each.attempt == last), None)
+    attempt = next((each for each in reversed(manifest.attempts) if each.attempt >= last), None)
     if attempt and attempt.outcome:
         return attempt.outcome, attempt.outcome_detail
     if is_live(log.path):
@@ -194,13 +217,16 @@ def write_files(log: Log, *, deadline: float | None = None) -> Report:
     """
     report = build_report(log, deadline=deadline)
     with replacing(derived_path(log, "metrics.csv")) as file:
-        _write_csv(file, effective(_Reading(log, deadline).events(), report.last_steps), report.summary.columns)
+        _write_csv(file, report.effective(), report.summary.columns)
     _write_json(derived_path(log, "metrics.json"), _aggregates(log, report.summary))
     _write_json(derived_path(log, "alerts.json"), {"schema": 1, "checked": [], "alerts": []})
     _write_json(derived_path(log, "final_report.json"), report.final)
-    report.manifest.segments = [_segment(log, report.summary)]
-    write_manifest(log, report.manifest)
-    return report
+    segments = [_segment(log, report.summary)]
+    # Read anew, because a writer at work may have put more into it since.
+    manifest = read_manifest(log)
+    manifest.segments = segments
+    write_manifest(log, manifest)
+    return report._replace(manifest=manifest)
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Aggregate", "AttemptSummary", "Curve", "Summary", "points", "summarise"]
 
+_LARGE: Final = 1e150
+_SHRINK: Final = 2.0**-600
+"""Once a value beyond `_LARGE` was met, sums are kept of the values times this, or their squares would overflow."""
+
 _TRACE: Final = 512
 """How many values of a metric are kept for drawing it."""
 
-_DROPPED: Final = re.compile(r"\Aevents_dropped: ([0-9]+)")
+_DROPPED: Final = re.compile(r"\Aevents_dropped: .*?\bseq ([0-9]+)-([0-9]+)")
 
 CurveKey = tuple[str, str | None]
 """Phase and evaluation set: events of one key make up a curve over steps."""
@@ -27,7 +31,8 @@ CurveKey = tuple[str, str | None]
 class Aggregate(msgspec.Struct):
     """A metric over a curve. All but the counts are of its finite values, None where there are too few.
 
-    `std` is the sample standard deviation (divisor n - 1), by Welford's method.
+    `std` is the sample standard deviation (divisor n - 1), by Welford's method; None, too, when it is beyond the
+    largest double.
     """
 
     count: int
@@ -44,14 +49,28 @@ class Aggregate(msgspec.Struct):
 class Running:
     """An aggregate in the making, with a thinned copy of the values to draw."""
 
-    __slots__ = ("_m2", "_stride", "count", "first", "last", "max", "mean", "min", "nonfinite", "null", "trace")
+    __slots__ = (
+        "_m2",
+        "_mean",
+        "_scale",
+        "_stride",
+        "count",
+        "first",
+        "last",
+        "max",
+        "min",
+        "nonfinite",
+        "null",
+        "trace",
+    )
 
     def __init__(self) -> None:
         self.count = self.nonfinite = self.null = 0
         self.first: float | None = None
         self.last: float | None = None
         self.min, self.max = math.inf, -math.inf
-        self.mean = self._m2 = 0.0
+        self._mean = self._m2 = 0.0
+        self._scale = 1.0
         self.trace: list[float] = []
         self._stride = 1
 
@@ -63,15 +82,23 @@ class Running:
         if not math.isfinite(value):
             self.nonfinite += 1
             return
+        if abs(value) > _LARGE and self._scale == 1.0:
+            self._shrink()
         self.count += 1
-        delta = value - self.mean
-        self.mean += delta / self.count
-        self._m2 += delta * (value - self.mean)
+        scaled = value * self._scale
+        delta = scaled - self._mean
+        self._mean += delta / self.count
+        self._m2 += delta * (scaled - self._mean)
         self.first = value if self.first is None else self.first
         self.last = value
         self.min, self.max = min(self.min, value), max(self.max, value)
         if (self.count - 1) % self._stride == 0:
             self._keep(value)
+
+    def _shrink(self) -> None:
+        self._scale = _SHRINK
+        self._mean *= _SHRINK
+        self._m2 = self._m2 * _SHRINK * _SHRINK
 
     def _keep(self, value: float) -> None:
         self.trace.append(value)
@@ -90,8 +117,8 @@ class Running:
             last=self.last,
             min=self.min if some else None,
             max=self.max if some else None,
-            mean=_finite(self.mean) if some else None,
-            std=_finite(math.sqrt(self._m2 / (self.count - 1))) if several else None,
+            mean=_finite(self._mean / self._scale) if some else None,
+            std=_finite(math.sqrt(self._m2 / (self.count - 1)) / self._scale) if several else None,
         )
 
 
@@ -150,10 +177,17 @@ class Summary:
         """Events that count, those replaced by a later attempt left out."""
         self.duplicates = 0
         """Events merged into an earlier one of the same attempt, phase, evaluation set and step."""
-        self.dropped = 0
-        """Events that, by the notes in the log, could not be written."""
+        self._dropped: set[tuple[int, int, int]] = set()
         self.wall_time = 0.0
         """Seconds from the beginning of the run to its last event."""
+
+    @property
+    def dropped(self) -> dict[int, int]:
+        """For each attempt with such a note: how many events, by the notes in the log, could not be written."""
+        found: dict[int, int] = {}
+        for attempt, first, last in self._dropped:
+            found[attempt] = found.get(attempt, 0) + last - first + 1
+        return found
 
     @property
     def replaced(self) -> int:
@@ -184,7 +218,8 @@ class Summary:
             facts.first_step = event.step if facts.first_step is None else facts.first_step
             facts.last_step = event.step
         self.wall_time = max(self.wall_time, event.wall_time or 0.0)
-        self.dropped += sum(int(match[1]) for note in event.notes if (match := _DROPPED.match(note)))
+        for match in filter(None, map(_DROPPED.match, event.notes)):
+            self._dropped.add((attempt, int(match[1]), int(match[2])))
 
 
 def curve_key(event: Event) -> CurveKey:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
     from rldk.io.event_schema import Primitive
+    from rldk.io.manifest import Attempt
     from rldk.io.writer import OnError
 
 __all__ = ["RLDKCallback"]
@@ -45,9 +46,23 @@ def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             if self._on_error == "raise":
                 raise
-            self._report(hook.__name__, error)
+            self._troubles.report(hook.__name__, error, self._attempt.recorded if self._attempt else None)
 
     return guarded
+
+
+class _Troubles:
+    """Counts what went wrong, and tells of it once."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def report(self, where: str, error: Exception, recorded: RecordedAttempt | None) -> None:
+        """Take note of an error; the writer itself may have told of the same trouble already."""
+        self.count += 1
+        if self.count == 1 and not (recorded and recorded.troubled):
+            what = "nothing is recorded" if recorded is None else "this may be missing from the log"
+            _log.warning("%s: %s: %s; training goes on, %s", where, type(error).__name__, error, what, exc_info=error)
 
 
 class RLDKCallback(TrainerCallback):
@@ -86,8 +101,12 @@ class RLDKCallback(TrainerCallback):
         self._budget = report_budget
         self._attempt: _TrainerAttempt | None = None
         self._gave_up = False
-        self.errors = 0
+        self._troubles = _Troubles()
+
+    @property
+    def errors(self) -> int:
         """How often something went wrong in a hook; only the first time is reported."""
+        return self._troubles.count
 
     @property
     def run_id(self) -> str | None:
@@ -108,17 +127,19 @@ class RLDKCallback(TrainerCallback):
             return
         self._gave_up = False
         resumes = state.global_step > 0
-        if self._attempt and not (resumes or self._attempt.recorded.train_events):
-            self._attempt.begin_training(state)
+        resumed_from = state.global_step if resumes else None
+        if self._attempt and not (resumes or self._attempt.recorded.trained):
+            self._attempt.begin_training(state, kwargs)
             return
         if self._attempt:
-            self._run_id = self._attempt.recorded.run_id
+            if self._attempt.recorded.training:
+                self._run_id = self._attempt.recorded.run_id
+                resumed_from = state.global_step
             self._attempt.recorded.replace()
             self._attempt = None
-            resumed_from: int | None = state.global_step
-        else:
-            resumed_from = state.global_step if resumes else None
         self._begin(args, state, resumed_from, kwargs)
+        if self._attempt:
+            self._attempt.begin_training(state, kwargs)
 
     @_guarded
     def on_log(
@@ -152,58 +173,70 @@ class RLDKCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, resumed_from: int | None, kwargs: Mapping[str, Any]
     ) -> None:
         self._gave_up = True
-        facts = attempt_facts(args, resumed_from, time.time())
         folder = run_folder(self._folder)
+        run_id = self._choose_run_id(args, folder, resumed_from)
+        facts = attempt_facts(args, resumed_from, time.time())
         recorded = RecordedAttempt(
             folder,
-            self._choose_run_id(args, folder, resumed_from),
+            run_id,
             rank=args.process_index if self._all_ranks else 0,
             world_size=args.world_size,
             framework=framework(args),
             algorithm=algorithm(args),
             trainer_output_dir=os.path.abspath(args.output_dir or "."),  # noqa: PTH100 - a string for JSON
             facts=facts,
-            model_info=model_facts(facts, args, kwargs.get("model"), kwargs.get("optimizer")),
             on_error=self._on_error,
             budget=self._budget,
         )
-        self._attempt = _TrainerAttempt(recorded, args, state)
-        weakref.finalize(self, _close, recorded, os.getpid())
+        self._attempt = _TrainerAttempt(recorded, facts, args, state, kwargs)
+        weakref.finalize(self, _close, recorded, self._troubles, os.getpid())
         self._gave_up = False
 
     def _choose_run_id(self, args: TrainingArguments, folder: Path, resumed_from: int | None) -> str:
         named = os.environ.get("RLDK_RUN_ID") or self._run_id
         if named:
             return check_run_id(named)
-        found = None
-        if resumed_from:
-            found = find_resumed(folder, os.path.abspath(args.output_dir or "."))  # noqa: PTH100 - as it was written
-        chosen = found or new_run_id(algorithm(args))
-        return _from_main_process(chosen) if self._all_ranks else chosen
 
-    def _report(self, hook: str, error: Exception) -> None:
-        self.errors += 1
-        if self.errors == 1:
-            what = "nothing is recorded" if self._attempt is None else "this may be missing from the log"
-            _log.warning("%s: %s: %s; training goes on, %s", hook, type(error).__name__, error, what, exc_info=error)
+        def choose() -> str:
+            trained_into = os.path.abspath(args.output_dir or ".")  # noqa: PTH100 - as it was written
+            found = find_resumed(folder, trained_into) if resumed_from else None
+            return found or new_run_id(algorithm(args))
+
+        return _from_main_process(choose) if self._all_ranks else choose()
 
 
 class _TrainerAttempt:
     """What must be remembered from log to log during one attempt of a Trainer."""
 
-    def __init__(self, recorded: RecordedAttempt, args: TrainingArguments, state: TrainerState) -> None:
+    def __init__(
+        self,
+        recorded: RecordedAttempt,
+        facts: Attempt,
+        args: TrainingArguments,
+        state: TrainerState,
+        kwargs: Mapping[str, Any],
+    ) -> None:
         self.recorded = recorded
+        self._facts = facts
         self._filtering = bool(getattr(args, "logging_nan_inf_filter", False))
         self._group_relative = algorithm(args) in _GROUP_RELATIVE
         self._args = args
         self._averaged = False
-        self.begin_training(state)
+        self._learn(state, kwargs)
 
-    def begin_training(self, state: TrainerState) -> None:
-        """Take the trainer's state as the point training goes on from."""
+    def _learn(self, state: TrainerState, kwargs: Mapping[str, Any]) -> None:
+        """Take the trainer's state as the point it goes on from, and what is known by now of model and optimizer."""
+        model, optimizer = kwargs.get("model"), kwargs.get("optimizer")
+        self.recorded.learn(model_facts(self._facts, self._args, model, optimizer))
         self._batch = batch_facts(self._args, state)
         self._began = self._logged = state.global_step
-        self._tokens = state.log_history[-1].get("num_tokens") if state.log_history else None
+        counted = (row["num_tokens"] for row in reversed(state.log_history) if "num_tokens" in row)
+        self._tokens = next(counted, None)
+
+    def begin_training(self, state: TrainerState, kwargs: Mapping[str, Any]) -> None:
+        """Go on from the trainer's state: before, there was nothing, or an evaluation without an optimizer."""
+        self._learn(state, kwargs)
+        self.recorded.begin_training()
 
     def log(self, state: TrainerState, logs: dict[str, Any]) -> None:
         """Record a log; what an earlier callback has taken out of it is in the trainer's own history."""
@@ -228,7 +261,7 @@ class _TrainerAttempt:
             if window > 0:
                 data_slice["window"] = window
             if window > 1:
-                self._warn_averaged(window)
+                self._warn_averaged(step, window)
         found = [counter_note(self._tokens, metrics.get("num_tokens"))]
         self._tokens = metrics.get("num_tokens", self._tokens)
         if self._filtering:
@@ -240,34 +273,49 @@ class _TrainerAttempt:
         notes = []
         left = leftovers(metrics)
         if left and step > self._logged:
-            what = f"of steps {self._logged + 1} to {step}, which were not logged by themselves"
-            notes.append(f"final_leftovers: {', '.join(left)} are {what}")
+            what = f"{', '.join(left)} are of {_steps(self._logged + 1, step)} and had no log of their own"
+            notes.append(f"final_leftovers: {what}")
         if self._began:
-            notes.append(f"final_scope: the summary covers steps {self._began + 1} to {step} only, after the resume")
+            notes.append(f"final_scope: the summary covers {_steps(self._began + 1, step)} only, after the resume")
         self.recorded.record(step, metrics, phase="final", data_slice=self._batch, notes=notes)
 
-    def _warn_averaged(self, window: int) -> None:
+    def _warn_averaged(self, step: int, window: int) -> None:
         if not self._averaged:
             self._averaged = True
             _log.warning(
-                "each event stands for %d steps, their mean: the trainer logs every %d steps; "
-                "set logging_steps=1 to record every step",
-                window,
+                "the event of step %d stands for %d steps, their mean: the trainer does not log every step; "
+                "set logging_steps=1 to record each",
+                step,
                 window,
             )
 
 
-def _close(recorded: RecordedAttempt, pid: int) -> None:
+def _steps(first: int, last: int) -> str:
+    return f"step {last}" if first == last else f"steps {first} to {last}"
+
+
+def _close(recorded: RecordedAttempt, troubles: _Troubles, pid: int) -> None:
     """At the end of the interpreter, or of the callback: close the log of an attempt that began in this process."""
-    if pid == os.getpid():
-        recorded.close(*outcome_at_exit("transformers", "trl", "accelerate"))
+    if pid != os.getpid():
+        return
+    try:
+        recorded.close(*outcome_at_exit("transformers", "trl", "accelerate", training=recorded.training))
+    except Exception as error:  # noqa: BLE001 - nobody is left who could decide
+        troubles.report("closing the log", error, recorded)
 
 
-def _from_main_process(run_id: str) -> str:
-    """The run id of the main process, in every process."""
+def _from_main_process(choose: Callable[[], str]) -> str:
+    """What the main process chooses, in every process; when it cannot, its error is raised in every process."""
     distributed = getattr(sys.modules.get("torch"), "distributed", None)
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
-        return run_id
-    shared = [run_id]
+        return choose()
+    shared: list[str | Exception] = [""]
+    if distributed.get_rank() == 0:
+        try:
+            shared = [choose()]
+        except Exception as error:  # noqa: BLE001 - the others wait for an answer
+            shared = [error]
     distributed.broadcast_object_list(shared, src=0)
+    if isinstance(shared[0], Exception):
+        raise shared[0]
     return shared[0]

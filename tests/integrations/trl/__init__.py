@@ -1,0 +1,1 @@
+"""Tests of the callback for TRL and transformers, on real trainings."""

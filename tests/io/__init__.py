@@ -1,0 +1,1 @@
+"""Tests of the event, and of reading and writing it."""

@@ -1,0 +1,265 @@
+"""The fast way to decode a log: what it may never take for an event.
+
+`tests/properties/test_damaged_lines.py` attacks it at random; here stand the attacks that once worked, or
+would if one of its conditions were forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from rldk.errors import InvalidLineError
+from rldk.io.codec import decode, encode
+from rldk.io.decoder import LineDecoder, Tail, event
+from rldk.io.event_schema import MAX_LINE, Event
+from tests.samples import EXAMPLE, an_event
+
+LINES: Final = [encode(an_event(step)) for step in range(4)]
+
+
+def _decode_all(decoder: LineDecoder, text: bytes) -> list[Event | str]:
+    """Each line's event, or what is wrong with it."""
+    return [
+        str(tail) if isinstance(tail, InvalidLineError) else event(head, tail, names)
+        for _, _, head, tail, names in decoder.parts(text)
+    ]
+
+
+def _decode_each(text: bytes) -> list[Event | str]:
+    """What `decode` says of each line."""
+    results: list[Event | str] = []
+    for line in text[:-1].split(b"\n"):
+        try:
+            results.append(decode(line))
+        except InvalidLineError as error:
+            results.append(str(error))
+    return results
+
+
+def test_a_regular_log_is_decoded_the_fast_way() -> None:
+    """From the second line on, the head is a Struct and the tail is the one seen before."""
+    parts = list(LineDecoder().parts(b"".join(LINES)))
+
+    assert [names for *_, names in parts] == [None, *[("loss", "kl_mean")] * 3]
+    assert [tail is parts[0][3] for _, _, _, tail, _ in parts] == [True] * 4
+    assert [event(head, tail, names) for _, _, head, tail, names in parts] == [an_event(step) for step in range(4)]
+
+
+def test_the_parts_say_where_each_line_stands() -> None:
+    """Start and end are bytes of the text, the newline not included."""
+    text = b"".join([LINES[0], b"\n", LINES[1], b"{}\n", LINES[2]])
+
+    assert [text[start:end] + b"\n" for start, end, *_ in LineDecoder().parts(text)] == [
+        LINES[0],
+        b"\n",
+        LINES[1],
+        b"{}\n",
+        LINES[2],
+    ]
+
+
+def test_events_of_one_shape_share_nothing_that_can_be_changed() -> None:
+    """Who changes the sections of one event changes no other."""
+    one, other = (item for item in _decode_all(LineDecoder(), LINES[0] + LINES[1]) if isinstance(item, Event))
+    one.rng["seed"] = 7
+    one.data_slice["batch_size"] = 7
+    one.model_info["rank"] = 7
+    one.notes.append("changed: yes")
+
+    assert other == an_event(1)
+
+
+def test_train_eval_and_final_lines_alternate() -> None:
+    """Several shapes are remembered at once."""
+    tails = [{"info": {"phase": "eval"}, "metrics": {"loss": 2.0}}, {}, {"info": {"phase": "final"}, "metrics": {}}]
+    events = [an_event(step, **tails[step % 3]) for step in range(30)]
+    parts = list(LineDecoder().parts(b"".join(map(encode, events))))
+
+    assert [event(head, tail, names) for _, _, head, tail, names in parts] == events
+    assert [names is None for *_, names in parts] == [True] * 3 + [False] * 27
+
+
+def test_more_shapes_than_are_remembered_are_decoded_all_the_same() -> None:
+    """What is forgotten is learned again; memory does not grow with the log."""
+    events = [an_event(step, metrics={f"m{step % 20}": 1.0}, data_slice={"n": step % 30}) for step in range(100)]
+    decoder = LineDecoder()
+
+    assert _decode_all(decoder, b"".join(map(encode, events))) == events
+    assert len(decoder._shapes) == 8
+    assert len(decoder._heads) <= 8
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metrics": {"loss": float("nan"), "kl_mean": 0.5}},
+        {"metrics": {"loss": None, "kl_mean": 0.5}},
+        {"metrics": {}},
+        {"metrics": {'quote"': 1.0, "back\\slash": 2.0, "line\nbreak": 3.0}},
+        {"metrics": {"": 1.0, ":": 2.0, "é": 3.0, "\u2028": 4.0, "metric_0": 5.0, "__class__": 6.0, "true": 7.0}},
+        {"metrics": {"loss": 2**63 - 1, "kl_mean": -(2**63)}},
+        {"wall_time": None},
+        {"wall_time": 1e300},
+        {"timestamp": None},
+        {"seq": None},
+        {"notes": ["a: b", 'c: ",\\"rng\\":{']},
+        {"data_slice": {"x": "a:b", "y": True, "z": None}},
+    ],
+)
+def test_any_event_is_decoded_after_regular_ones(changes: dict[str, object]) -> None:
+    """Whatever does not fit what is remembered is decoded the plain way, between lines that fit."""
+    odd = an_event(2, **changes)  # type: ignore[arg-type]
+    events = [an_event(0), an_event(1), odd, odd, an_event(3), odd]
+
+    assert _decode_all(LineDecoder(), b"".join(map(encode, events))) == events
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        (b'"loss":0.25', b'"loss":0.25,"loss":0.25', "duplicate_key"),
+        (b'"kl_mean":0.25', b'"loss":0.25', "duplicate_key"),
+        (b'{"step":3', b'{"step":3,"step":3', "duplicate_key"),
+        (b'"seq":3', b'"step":3', "duplicate_key"),
+        (b'"timestamp":"2026-01-31T23:59:03.250000Z"', b'"timestamp":"","timestamp":":"', "bad_value"),
+        (b'"metrics":', b'"rng":{},"metrics":', "duplicate_key"),
+        (b'"kl_mean"', b'"kl:mean"', ""),
+        (b'"kl_mean":0.25', b'"kl_mean":"0:25"', "wrong_type"),
+        (b'"kl_mean":0.25', b'"kl_mean":{}', "non_primitive"),
+        (b'"kl_mean":0.25', b'"kl_mean":1e999', "number_out_of_range"),
+        (b'"kl_mean":0.25', b'"kl_mean":18446744073709551616', "number_out_of_range"),
+        (b'"wall_time":3.5', b'"wall_time":9223372036854775808', "number_out_of_range"),
+        (b'"wall_time":3.5', b'"wall_time":9223372036854775807', ""),
+        (b'"wall_time":3.5', b'"wall_time":-3.5', "bad_value"),
+        (b'"wall_time":3.5', b'"wall_time":null', ""),
+        (b'"step":3', b'"step":3.0', "wrong_type"),
+        (b'"step":3', b'"step":true', "wrong_type"),
+        (b"59:03.250000Z", b"59:03.25Z", "bad_value"),
+        (b"59:03.250000Z", b"59:0\xff.250000Z", "invalid_utf8"),
+        (b'"kl_mean"', b'"kl\xffmean"', "invalid_utf8"),
+        (b'"step":3', b'"st\xffp":3', "invalid_utf8"),
+        (b'"step":3', b'"step":' + b"[" * 50_000, "too_deep"),
+        (b'"metrics":{', b'"metrics":[{', "bad_json"),
+        (b'},"rng"', b'}},"rng"', "bad_json"),
+        (b'},"rng"', b',"rng"', "bad_json"),
+        (b'},"rng"', b'},,"rng"', "bad_json"),
+        (b'},"rng"', b'}  ,"rng"', ""),
+        (b'},"rng"', b'} \x00,"rng"', "bad_json"),
+        (b'{"step"', b'{}{"step"', "bad_json"),
+        (b'{"step"', b'"step"', "bad_json"),
+        (b'{"step"', b'\xef\xbb\xbf{"step"', "byte_order_mark"),
+    ],
+)
+def test_a_head_that_is_none_is_refused_before_a_tail_that_is_known(old: bytes, new: bytes, kind: str) -> None:
+    """A line that ends as the lines before it did is judged as `decode` judges it alone."""
+    line = LINES[3].replace(old, new, 1)
+    decoder = LineDecoder()
+    warm = _decode_all(decoder, b"".join(LINES[:3]))
+    (result,) = _decode_all(decoder, line)
+
+    assert line != LINES[3]
+    assert warm == [an_event(step) for step in range(3)]
+    assert [result] == _decode_each(line)
+    assert (isinstance(result, Event), kind in str(result)) == (not kind, True)
+
+
+def test_a_head_of_another_shape_before_a_known_tail() -> None:
+    """Two tails known with different metrics do not mix up their heads."""
+    one, other = an_event(1, metrics={"a": 1.0, "b": 2.0}), an_event(2, metrics={"b": 1.0, "c": 2.0})
+    wide = an_event(3, metrics={"a": 1.0, "b": 2.0, "c": 3.0})
+    swapped = an_event(4, metrics={"b": 2.0, "a": 1.0})
+    events = [one, other, one, other, wide, swapped, one, wide]
+
+    assert _decode_all(LineDecoder(), b"".join(map(encode, events))) == events
+
+
+def test_a_tail_that_ends_in_another_tail() -> None:
+    """A shorter tail that is the end of a longer one does not stand for it."""
+    short = an_event(1)
+    line = encode(short)
+    longer = line.replace(b',"rng":', b',"data_slice":{},"rng":')
+    lines = [line, longer, line, longer]
+
+    assert _decode_all(LineDecoder(), b"".join(lines)) == _decode_each(b"".join(lines))
+    assert _decode_all(LineDecoder(), b"".join(lines))[::2] == [short, short]
+
+
+REST: Final = b',"rng":{},"data_slice":{},"model_info":{"run_id":"r"}'
+
+
+@pytest.mark.parametrize(
+    ("learned", "attack", "kind"),
+    [
+        (
+            # An empty `nonfinite` makes the colons of the head those of a head with a seq.
+            b'{"step":0,"wall_time":1.5,"timestamp":"%s","metrics":{"a":0.5},"nonfinite":{}'
+            + REST
+            + b',"notes":[],"seq":0}',
+            b'{"step":1,"wall_time":1.5,"timestamp":"%s","seq":1,"metrics":{"a":0.5}' + REST + b',"notes":[],"seq":0}',
+            "duplicate_key",
+        ),
+        (
+            # Notes with colons in the head make its colons those of a head with a timestamp.
+            b'{"notes":["a: b:"],"step":0,"wall_time":1.5,"seq":0,"metrics":{"a":0.5}' + REST + b',"timestamp":"%s"}',
+            b'{"step":1,"wall_time":1.5,"timestamp":"%s","seq":1,"metrics":{"a":0.5}' + REST + b',"timestamp":"%s"}',
+            "missing_field",
+        ),
+    ],
+)
+def test_a_tail_is_learned_only_from_a_regular_head(learned: bytes, attack: bytes, kind: str) -> None:
+    """Fields in another order are read, and teach nothing that a later line could abuse."""
+    text = b"".join(line.replace(b"%s", b"2026-01-31T23:59:00.250000Z") + b"\n" for line in (learned, attack))
+    results = _decode_all(LineDecoder(), text)
+
+    assert results == _decode_each(text)
+    assert isinstance(results[0], Event)
+    assert f"[{kind}]" in str(results[1])
+
+
+@pytest.mark.parametrize(("name", "spelled"), [("a:b", b"a\\u003ab"), ("a:b", b"a\\u003Ab"), ("a::b", b"a:\\u003ab")])
+def test_a_colon_in_disguise_does_not_hide_a_second_member(name: str, spelled: bytes) -> None:
+    """A colon that is escaped is not counted, which would leave room for the one of a repeated key."""
+    line = encode(an_event(1, metrics={name: 0.5, "c": 1.0}))
+    attack = line.replace(name.encode(), spelled).replace(b'"c":1.0', b'"c":1.0,"c":2.0')
+    decoder = LineDecoder()
+
+    assert attack.count(b":") == line.count(b":")
+    assert _decode_all(decoder, line) == [an_event(1, metrics={name: 0.5, "c": 1.0})]
+    assert _decode_all(decoder, attack) == _decode_each(attack)
+    assert "each key once, found 'c' again" in str(_decode_each(attack)[0])
+
+
+def test_a_line_beyond_the_limit_is_refused_though_its_tail_is_known() -> None:
+    """White space does not smuggle a line past 16 MiB."""
+    decoder = LineDecoder()
+    _decode_all(decoder, LINES[0])
+    padded = LINES[1].replace(b'"metrics"', b" " * (MAX_LINE - len(LINES[1]) + 1) + b'"metrics"')
+
+    assert _decode_all(decoder, padded) == [
+        "<line>:1:0: expected at most 16777216 bytes, newline included, found 16777217 bytes [line_too_long]"
+    ]
+    assert _decode_all(decoder, padded.replace(b"  ", b" ", 1)) == [an_event(1)]
+
+
+def test_the_tail_of_an_event_is_its_sections_and_notes() -> None:
+    """What is handed out beside the head is everything the head does not hold."""
+    ((_, _, head, tail, names),) = LineDecoder().parts(EXAMPLE + b"\n")
+    example = decode(EXAMPLE)
+
+    assert isinstance(tail, Tail)
+    assert (tail.rng, tail.data_slice, tail.model_info, tail.notes) == (
+        example.rng,
+        example.data_slice,
+        example.model_info,
+        example.notes,
+    )
+    assert (head.step, head.wall_time, head.timestamp, head.seq, head.metrics, names) == (
+        0,
+        10.5,
+        None,
+        None,
+        example.metrics,
+        None,
+    )

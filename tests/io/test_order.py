@@ -1,0 +1,211 @@
+"""How the events of a log have to follow each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rldk.io.decoder import Head, Tail
+from rldk.io.order import Order
+from rldk.io.problems import Problem
+
+
+class _Log:
+    """Puts events in order, each a hundred bytes long, and keeps what was found."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.order = Order(self.problems.append)
+        self._lines = 0
+
+    def add(
+        self,
+        step: float,
+        wall_time: float | None = None,
+        seq: int | None = None,
+        *,
+        eval_set: str | None = None,
+        notes: list[str] | None = None,
+        **info: Any,
+    ) -> None:
+        """Follow the log to one more event."""
+        self._lines += 1
+        tail = Tail({}, {"eval_set": eval_set} if eval_set else {}, {"run_id": "r1"} | info, notes or [])
+        byte = 100 * (self._lines - 1)
+        self.order.turn(tail, self._lines, byte)
+        self.order.check(Head(step, wall_time, None, seq, None), tail, self._lines, byte)  # type: ignore[arg-type]
+
+
+def test_events_that_follow_each_other_are_in_order() -> None:
+    """Steps and times may stay where they are, and steps may skip; only seq is dense."""
+    log = _Log()
+    for step, wall_time, seq in ((0, 0.0, 0), (0, 0.0, 1), (5, 1.5, 2), (5, 1.5, 3), (900, 1e9, 4)):
+        log.add(step, wall_time, seq)
+
+    assert log.problems == []
+
+
+def test_a_step_back_is_found_once() -> None:
+    """Order goes on from the new place: the steps after a step back are not found again."""
+    log = _Log()
+    for step in (1, 5, 3, 4, 5, 6):
+        log.add(step)
+
+    assert log.problems == [Problem("step_back", "step >= 5", "3", "$.step", 200, 3)]
+
+
+def test_a_time_that_goes_back_is_found() -> None:
+    """Wall time is that of the attempt, whichever phase logs it."""
+    log = _Log()
+    log.add(1, 10.0)
+    log.add(1, 12.0, phase="eval")
+    log.add(2, 11.0)
+    log.add(3, None)
+    log.add(4, 11.5)
+
+    assert log.problems == [Problem("wall_time_back", "wall_time >= 12.0", "11.0", "$.wall_time", 200, 3)]
+
+
+def test_a_first_time_is_not_before_the_beginning() -> None:
+    """Seconds since the run began are not negative."""
+    log = _Log()
+    log.add(1, -1.0)
+
+    assert log.problems == [Problem("wall_time_back", "wall_time >= 0.0", "-1.0", "$.wall_time", 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("seqs", "problems"),
+    [
+        ([0, 1, 2], []),
+        ([0, 1, 1, 2], [Problem("seq_repeat", "seq 2", "1", "$.seq", 200, 3)]),
+        ([0, 1, 2, 0, 1], [Problem("seq_repeat", "seq 3", "0", "$.seq", 300, 4)]),
+        ([0, 2, 3], [Problem("seq_gap", "seq 1", "2: 1 event is missing", "$.seq", 100, 2)]),
+        ([0, 1, 11], [Problem("seq_gap", "seq 2", "11: 9 events are missing", "$.seq", 200, 3)]),
+        ([3, 4], [Problem("seq_gap", "seq 0", "3: 3 events are missing", "$.seq", 0, 1)]),
+        ([0, None, 1], []),
+    ],
+)
+def test_seq_is_dense(seqs: list[int | None], problems: list[Problem]) -> None:
+    """It begins with 0 and misses nothing; events without one do not count."""
+    log = _Log()
+    for seq in seqs:
+        log.add(1, seq=seq)
+
+    assert log.problems == problems
+
+
+@pytest.mark.parametrize(
+    ("note", "explained"),
+    [
+        ("events_dropped: 3, seq 1-3", True),
+        ("events_dropped: 5, seq 0-4", True),
+        ("events_dropped: 2, seq 1-2", False),
+        ("events_dropped: 2, seq 2-3", False),
+        ("events_dropped: 1, seq 1", False),
+        ("dropped: seq 1-3", False),
+        (" events_dropped: 3, seq 1-3", False),
+        ("events_dropped: all of them", False),
+    ],
+)
+def test_a_gap_that_a_note_explains_is_none(note: str, *, explained: bool) -> None:
+    """The note has to account for every number that is missing."""
+    log = _Log()
+    log.add(1, seq=0)
+    log.add(2, seq=4, notes=["other: note", note])
+
+    assert log.problems == (
+        [] if explained else [Problem("seq_gap", "seq 1", "4: 3 events are missing", "$.seq", 100, 2)]
+    )
+
+
+def test_one_dropped_event_is_explained_by_its_number() -> None:
+    """A note may name a single seq."""
+    log = _Log()
+    log.add(1, seq=0)
+    log.add(2, seq=2, notes=["events_dropped: 1, seq 1"])
+
+    assert log.problems == []
+
+
+def test_a_line_that_could_not_be_read_is_not_missing() -> None:
+    """It is damaged, and told as that; what is missing beside it is still told."""
+    log = _Log()
+    log.add(1, seq=0)
+    log.order.lose()
+    log.add(3, seq=2)
+    log.order.lose()
+    log.order.lose()
+    log.add(9, seq=7)
+    log.add(10, seq=9)
+
+    assert log.problems == [
+        Problem("seq_gap", "seq 3", "7: 2 events are missing", "$.seq", 200, 3),
+        Problem("seq_gap", "seq 8", "9: 1 event is missing", "$.seq", 300, 4),
+    ]
+
+
+def test_a_line_that_was_no_event_excuses_no_later_gap() -> None:
+    """An unreadable line is forgotten as soon as the event after it has been seen."""
+    log = _Log()
+    log.add(1, seq=0)
+    log.order.lose()
+    log.add(2, seq=1)
+    log.add(3, seq=3)
+
+    assert log.problems == [Problem("seq_gap", "seq 2", "3: 1 event is missing", "$.seq", 200, 3)]
+
+
+def test_phases_and_evaluation_sets_have_steps_of_their_own() -> None:
+    """A point on a curve is compared with the curve it is on."""
+    log = _Log()
+    log.add(10)
+    log.add(5, phase="eval")
+    log.add(4, phase="eval", eval_set="hard")
+    log.add(3, phase="final")
+    log.add(11)
+    log.add(4, phase="eval")
+
+    assert log.problems == [Problem("step_back", "step >= 5", "4", "$.step", 500, 6)]
+
+
+def test_attempts_and_ranks_begin_anew() -> None:
+    """A new attempt may go back in step, time and seq; each rank has its own."""
+    log = _Log()
+    log.add(10, 100.0, 0, attempt=1)
+    log.add(5, 50.0, 0, attempt=2)
+    log.add(1, 1.0, 0, attempt=1, rank=1)
+    log.add(6, 51.0, 1, attempt=2)
+
+    assert log.problems == []
+
+
+def test_an_attempt_does_not_go_back() -> None:
+    """Once a later attempt has begun, an earlier one of the same rank has ended."""
+    log = _Log()
+    log.add(1, attempt=2)
+    log.add(2, attempt=1)
+    log.add(3, attempt=2)
+
+    assert log.problems == [Problem("attempt_back", "attempt >= 2", "1", "$.model_info.attempt", 100, 2)]
+
+
+def test_a_log_is_of_one_run() -> None:
+    """Each event of another run is found."""
+    log = _Log()
+    log.add(1)
+    log.add(2, run_id="r2")
+    log.add(3)
+
+    assert log.problems == [Problem("mixed_runs", "events of 'r1' only", "'r2'", "$.model_info.run_id", 100, 2)]
+
+
+def test_what_is_absent_has_the_meaning_of_the_schema() -> None:
+    """Missing phase is train, missing attempt 1, missing rank 0; so is null."""
+    log = _Log()
+    log.add(5, seq=0)
+    log.add(4, seq=1, phase="train", attempt=1, rank=0)
+    log.add(3, seq=2, phase=None, attempt=None, rank=None)
+
+    assert [(problem.kind, problem.found) for problem in log.problems] == [("step_back", "4"), ("step_back", "3")]

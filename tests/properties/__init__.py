@@ -1,0 +1,1 @@
+"""Properties that hold for every event, and for every line."""

@@ -1,0 +1,1 @@
+"""The calls users write, for the type checker to judge."""
