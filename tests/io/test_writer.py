@@ -715,11 +715,19 @@ def test_a_caller_who_asks_to_be_told_is_told_each_time(tmp_path: Path, monkeypa
 
 # What is refused
 
+
+def test_an_event_needs_no_run_id_of_its_own(writer: SegmentWriter) -> None:
+    """The writer knows which run it writes, and says so in every event."""
+    writer.write(make_event(0, model_info={}))
+
+    assert [event.run_id for event in read_events(writer.path)] == [writer.run_id]
+
+
 BAD_EVENTS = [
     ({"step": -1}, "$.step: expected an integer >= 0, found -1"),
     ({"wall_time": -0.5}, "$.wall_time: expected a finite number >= 0, found -0.5"),
     ({"wall_time": float("nan")}, "$.wall_time: expected a finite number >= 0, found nan"),
-    ({"model_info": {}}, "$.model_info.run_id: expected a string that is not empty, found nothing"),
+    ({"model_info": {"phase": "test"}}, "$.model_info.phase: expected one of train, eval, final, found 'test'"),
     ({"data_slice": {"a": [1]}}, "$.data_slice['a']: expected an int, float, bool, str or None, found list"),
     ({"notes": ["x" * 2**24]}, "$: expected a line of at most 16777216 bytes, found one of 16777445"),
 ]

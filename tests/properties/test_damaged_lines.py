@@ -360,6 +360,37 @@ def test_all_readers_agree_on_every_single_misfortune() -> None:
     assert len(seen) > 10_000
 
 
+HEAD: Final = {
+    "step": b'"step":0',
+    "wall_time": b'"wall_time":0.5',
+    "timestamp": b'"timestamp":"2026-01-31T23:59:59.000000Z"',
+    "seq": b'"seq":0',
+    "metrics": b'"metrics":{"a":0.5}',
+}
+TAIL: Final = {
+    "rng": b'"rng":{}',
+    "data_slice": b'"data_slice":{}',
+    "model_info": b'"model_info":{"run_id":"r"}',
+    "notes": b'"notes":["a: b"]',
+}
+
+
+def _without(fields: dict[str, bytes], name: str) -> list[bytes]:
+    return [member for key, member in fields.items() if key != name]
+
+
+def test_no_line_teaches_a_tail_that_makes_a_wrong_line_right() -> None:
+    """A field may stand in the head or in the tail; a regular head before a tail seen once is judged as ever."""
+    regular = list(HEAD.values())
+    others = [b'"nonfinite":{}', b'"seq":null', *(b'"notes":["%b"]' % (b":" * count) for count in range(5))]
+    heads = [regular, *([*_without(HEAD, name), other] for name in HEAD for other in (b'"notes":[]', *others))]
+    tails = [list(TAIL.values())]
+    tails += [[*rest, HEAD[name]] for rest in (list(TAIL.values()), _without(TAIL, "notes")) for name in HEAD]
+    for tail in tails:
+        for head in heads:
+            _check_agreement([b"{%b}\n" % b",".join([*first, *tail]) for first in (head, regular)])
+
+
 def test_the_quick_look_at_a_foreign_line_agrees_with_the_exact_one(tmp_path: Path) -> None:
     """Of a foreign line with every single misfortune, it passes none that the exact look would refuse."""
     lines = [line + b"\n" for line in dict.fromkeys(_every_misfortune(FOREIGN)) if b"\n" not in line]

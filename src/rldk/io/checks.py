@@ -10,9 +10,9 @@ from rldk.io.event_schema import INT_MAX, INT_MIN, RULES, TIMESTAMP
 from rldk.io.values import type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from rldk.io.event_schema import Event
+    from rldk.io.event_schema import Event, Primitive
 
 __all__ = ["check_metrics", "check_position", "check_sections"]
 
@@ -57,23 +57,33 @@ def check_metrics(event: Event) -> None:
         raise InvalidEventError("$.nonfinite", "nothing: put the value itself in metrics", _shown(event.nonfinite))
 
 
-def check_sections(event: Event) -> None:
+def check_sections(event: Event, stamps: Mapping[str, Primitive]) -> dict[str, Primitive]:
     """Check rng, data_slice, model_info and notes.
+
+    Args:
+        event: the event.
+        stamps: what its writer adds to `model_info`.
+
+    Returns:
+        the complete `model_info`.
 
     Raises:
         InvalidEventError: naming the first entry that is wrong.
     """
     for section in ("rng", "data_slice", "model_info"):
         _check_type(f"$.{section}", getattr(event, section), dict)
-        for name, value in getattr(event, section).items():
+    model_info = {**event.model_info, **stamps}
+    for section, entries in (("rng", event.rng), ("data_slice", event.data_slice), ("model_info", model_info)):
+        for name, value in entries.items():
             _check_primitive(f"$.{section}[{name!r}]", name, value)
-    if "run_id" not in event.model_info:
+    if "run_id" not in model_info:
         raise InvalidEventError("$.model_info.run_id", RULES["run_id"].expected, "nothing")
     for name, rule in RULES.items():
-        value = event.model_info.get(name)
+        value = model_info.get(name)
         if (value is not None or name == "run_id") and not rule.holds(value):
             raise InvalidEventError(f"$.model_info.{name}", rule.expected, _shown(value))
     _check_notes(event.notes)
+    return model_info
 
 
 def _check_type(where: str, value: object, kind: type) -> None:

@@ -112,9 +112,9 @@ class LineEncoder:
     def _encode_with_care(self, event: Event, seq: int | None) -> None:
         check_position(event, seq)
         check_metrics(event)
-        check_sections(event)
+        model_info = check_sections(event, self._stamps)
         head = _Head(event.step, event.wall_time, event.timestamp, seq, *_split(event.metrics))
-        tail = _Tail(event.rng, event.data_slice, {**event.model_info, **self._stamps}, event.notes)
+        tail = _Tail(event.rng, event.data_slice, model_info, event.notes)
         # Until all of it is remembered, nothing is: an interrupt may come in between.
         self._names = None
         self._tail = b"," + _encode(tail)[1:] + b"\n"

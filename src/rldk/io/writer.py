@@ -140,6 +140,7 @@ class SegmentWriter:
         self._on_error = on_error
         self._troubled = False
         self._closed = ""
+        self._busy = False
         self._mutex = threading.RLock()
         self._notes: list[str] = []
         self._dropped: tuple[int, int] | None = None
@@ -184,10 +185,11 @@ class SegmentWriter:
             InvalidEventError: the event cannot be an event, and `on_error` is `raise`.
             WriteFailedError: it could not be written, and `on_error` is `raise`.
         """
-        if self._mutex._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - threading has no public name for it
-            return self._turn_away()
         with self._mutex:
+            if self._busy:
+                return self._turn_away()
             try:
+                self._busy = True
                 if self._closed or self._writing or self._notes or self._dropped:
                     return self._append_after_trouble(event)
                 return self._append(event)
@@ -200,6 +202,8 @@ class SegmentWriter:
                     raise
                 self._drop()
                 return self._trouble(WriteFailedError(self.path, error.strerror or str(error)), error)
+            finally:
+                self._busy = False
 
     def _append(self, event: Event) -> bool:
         size, seq = self._written
@@ -305,7 +309,7 @@ class SegmentWriter:
 
     def _leave_to_parent(self) -> None:
         """Become inert, and hold neither file nor lock: this process is a forked child."""
-        self._mutex = threading.RLock()
+        self._mutex, self._busy = threading.RLock(), False
         if not self._closed:
             self._let_go("this is a forked process; its parent writes the log")
             self._lock.forget()

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Aggregate", "AttemptSummary", "Curve", "Summary", "points", "summarise"]
 
-_LARGE: Final = 1e150
-_SHRINK: Final = 2.0**-600
-"""Once a value beyond `_LARGE` was met, sums are kept of the values times this, or their squares would overflow."""
-
 _TRACE: Final = 512
 """How many values of a metric are kept for drawing it."""
 
@@ -31,8 +27,8 @@ CurveKey = tuple[str, str | None]
 class Aggregate(msgspec.Struct):
     """A metric over a curve. All but the counts are of its finite values, None where there are too few.
 
-    `std` is the sample standard deviation (divisor n - 1), by Welford's method; None, too, when it is beyond the
-    largest double.
+    `std` is the sample standard deviation (divisor n - 1), by Welford's method. `mean` and `std` are None, too,
+    where values are so large that no double holds them.
     """
 
     count: int
@@ -49,20 +45,7 @@ class Aggregate(msgspec.Struct):
 class Running:
     """An aggregate in the making, with a thinned copy of the values to draw."""
 
-    __slots__ = (
-        "_m2",
-        "_mean",
-        "_scale",
-        "_stride",
-        "count",
-        "first",
-        "last",
-        "max",
-        "min",
-        "nonfinite",
-        "null",
-        "trace",
-    )
+    __slots__ = ("_m2", "_mean", "_stride", "count", "first", "last", "max", "min", "nonfinite", "null", "trace")
 
     def __init__(self) -> None:
         self.count = self.nonfinite = self.null = 0
@@ -70,7 +53,6 @@ class Running:
         self.last: float | None = None
         self.min, self.max = math.inf, -math.inf
         self._mean = self._m2 = 0.0
-        self._scale = 1.0
         self.trace: list[float] = []
         self._stride = 1
 
@@ -82,23 +64,15 @@ class Running:
         if not math.isfinite(value):
             self.nonfinite += 1
             return
-        if abs(value) > _LARGE and self._scale == 1.0:
-            self._shrink()
         self.count += 1
-        scaled = value * self._scale
-        delta = scaled - self._mean
+        delta = value - self._mean
         self._mean += delta / self.count
-        self._m2 += delta * (scaled - self._mean)
+        self._m2 += delta * (value - self._mean)
         self.first = value if self.first is None else self.first
         self.last = value
         self.min, self.max = min(self.min, value), max(self.max, value)
         if (self.count - 1) % self._stride == 0:
             self._keep(value)
-
-    def _shrink(self) -> None:
-        self._scale = _SHRINK
-        self._mean *= _SHRINK
-        self._m2 = self._m2 * _SHRINK * _SHRINK
 
     def _keep(self, value: float) -> None:
         self.trace.append(value)
@@ -117,8 +91,8 @@ class Running:
             last=self.last,
             min=self.min if some else None,
             max=self.max if some else None,
-            mean=_finite(self._mean / self._scale) if some else None,
-            std=_finite(math.sqrt(self._m2 / (self.count - 1)) / self._scale) if several else None,
+            mean=_finite(self._mean) if some else None,
+            std=math.sqrt(self._m2 / (self.count - 1)) if several and 0 <= self._m2 < math.inf else None,
         )
 
 

@@ -159,6 +159,21 @@ def test_the_filter_is_in_the_manifest(lab: Lab, *, filtered: bool) -> None:
     }
 
 
+class ZeroLoss(SFTTrainer):
+    """The loss is exactly 0.0, for the log only."""
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, and take the loss away."""
+        return super().training_step(*args, **kwargs) * 0.0
+
+
+def test_a_loss_of_zero_without_the_filter(lab: Lab) -> None:
+    """With the filter off a loss of exactly 0.0 is what it says, and needs no note."""
+    lab.sft(lab.callback(), trainer=ZeroLoss, max_steps=1, logging_nan_inf_filter=False).train()
+
+    assert [(event.metrics["loss"], event.notes) for event in _train_events(lab)] == [(0.0, [])]
+
+
 def test_no_reward_at_all(lab: Lab) -> None:
     """When a reward function says None for every completion, GRPO logs None: null, valid, and neither 0 nor NaN."""
     lab.grpo(lab.callback(), reward=_none, max_steps=2).train()

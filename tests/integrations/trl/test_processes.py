@@ -149,6 +149,11 @@ class Talkative(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
         return {"input_ids": ids, "labels": ids}
 
 
+# From Python 3.12 on, a fork in a process with threads is warned of; torch has some.
+_forks = pytest.mark.filterwarnings("ignore:.*is multi-threaded, use of fork:DeprecationWarning")
+
+
+@_forks
 def test_workers_that_load_data(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     """A forked worker has the callback too; what it logs does not get into the log, which stays whole."""
     callback, dataset = lab.callback(), Talkative()
@@ -167,6 +172,7 @@ def test_workers_that_load_data(lab: Lab, caplog: pytest.LogCaptureFixture) -> N
     assert validate_jsonl_file(lab.logs / "run_events.jsonl", strict=True).problems == []
 
 
+@_forks
 def test_a_forked_process_writes_no_file(lab: Lab) -> None:
     """Whatever hooks are called in a forked process, it neither writes the log nor any file derived from it."""
     callback = lab.callback()

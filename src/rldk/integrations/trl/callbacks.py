@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from transformers import TrainerCallback
 
+from rldk.errors import RLDKError
 from rldk.integrations.attempt import RecordedAttempt, outcome_at_exit
 from rldk.integrations.trl.facts import algorithm, attempt_facts, batch_facts, framework, model_facts
 from rldk.integrations.trl.logs import counter_note, leftovers, loss_note, read_entry
@@ -62,7 +63,10 @@ class _Troubles:
         self.count += 1
         if self.count == 1 and not (recorded and recorded.troubled):
             what = "nothing is recorded" if recorded is None else "this may be missing from the log"
-            _log.warning("%s: %s: %s; training goes on, %s", where, type(error).__name__, error, what, exc_info=error)
+            # What the world does to us is told in a sentence; of a mistake of ours the place is told too.
+            expected = isinstance(error, (RLDKError, OSError))
+            message = "%s: %s: %s; training goes on, %s"
+            _log.warning(message, where, type(error).__name__, error, what, exc_info=None if expected else error)
 
 
 class RLDKCallback(TrainerCallback):
@@ -313,7 +317,8 @@ def _from_main_process(choose: Callable[[], str]) -> str:
     if distributed.get_rank() == 0:
         try:
             shared = [choose()]
-        except Exception as error:  # noqa: BLE001 - the others wait for an answer
+        except (OSError, RLDKError) as error:
+            # The others wait for an answer.
             shared = [error]
     distributed.broadcast_object_list(shared, src=0)
     if isinstance(shared[0], Exception):
