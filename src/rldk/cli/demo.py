@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,5 +219,13 @@ def _show_files(log: Log, console: Console) -> None:
         console.print(f"  {name:<18} {size:6.1f} kB  {meaning}", soft_wrap=True)
     shown = os.path.relpath(folder if len(find_logs(folder)) == 1 else log.path)
     console.print("\nNext:", style="bold")
-    for command in (f"rldk report {shown}", f"rldk validate --strict {shown}", "rldk demo --crash-at 17"):
-        console.print(f"  {command}", style="cyan", soft_wrap=True)
+    for command in (f"report {shown}", f"validate --strict {shown}", "demo --crash-at 17"):
+        console.print(f"  {_program()} {command}", style="cyan", soft_wrap=True)
+
+
+def _program() -> str:
+    """How this program can be called again: by its name, where the shell would find it."""
+    if shutil.which("rldk"):
+        return "rldk"
+    called = Path(sys.argv[0])
+    return os.path.relpath(called) if called.name == "rldk" else f"{os.path.relpath(sys.executable)} -m rldk"

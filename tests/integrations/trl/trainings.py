@@ -163,9 +163,15 @@ class Lab:
             callbacks=list(callbacks),
         )
 
-    def grpo(self, *callbacks: TrainerCallback, reward: Any = letters, **settings: Any) -> GRPOTrainer:
+    def grpo(
+        self,
+        *callbacks: TrainerCallback,
+        trainer: type[GRPOTrainer] = GRPOTrainer,
+        reward: Any = letters,
+        **settings: Any,
+    ) -> GRPOTrainer:
         """A trainer that generates."""
-        return GRPOTrainer(
+        return trainer(
             model=AutoModelForCausalLM.from_pretrained(self.tiny.path),
             reward_funcs=reward,
             args=GRPOConfig(**self._settings(_GENERATION | settings)),

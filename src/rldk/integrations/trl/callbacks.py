@@ -193,7 +193,7 @@ class RLDKCallback(TrainerCallback):
             budget=self._budget,
         )
         self._attempt = _TrainerAttempt(recorded, facts, args, state, kwargs)
-        weakref.finalize(self, _close, recorded, self._troubles, os.getpid())
+        weakref.finalize(self, _close, recorded, self._troubles)
         self._gave_up = False
 
     def _choose_run_id(self, args: TrainingArguments, folder: Path, resumed_from: int | None) -> str:
@@ -298,10 +298,8 @@ def _steps(first: int, last: int) -> str:
     return f"step {last}" if first == last else f"steps {first} to {last}"
 
 
-def _close(recorded: RecordedAttempt, troubles: _Troubles, pid: int) -> None:
-    """At the end of the interpreter, or of the callback: close the log of an attempt that began in this process."""
-    if pid != os.getpid():
-        return
+def _close(recorded: RecordedAttempt, troubles: _Troubles) -> None:
+    """At the end of the interpreter, or of the callback: close the log. In a forked child this does nothing."""
     try:
         recorded.close(*outcome_at_exit("transformers", "trl", "accelerate", training=recorded.training))
     except Exception as error:  # noqa: BLE001 - nobody is left who could decide
