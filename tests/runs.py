@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from rldk.io.segments import Log
-
 TIMESTAMP = "2026-01-31T23:59:59.000000Z"
 
 
@@ -70,10 +68,3 @@ def clean_environment() -> dict[str, str]:
 def files(folder: Path) -> dict[str, bytes]:
     """What is in a folder, by name."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
-
-
-def log_of(path: Path) -> Log:
-    """A log by its path."""
-    from rldk.io.segments import run_log
-
-    return run_log(path)

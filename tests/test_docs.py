@@ -25,7 +25,7 @@ from rldk.io.manifest import Attempt, Manifest, Outcome
 from rldk.io.reader import Mode
 from rldk.io.writer import Counters
 from rldk.metrics import METRICS, SOURCES
-from rldk.report.files import DataQuality, FinalReport, ReportOutcome
+from rldk.report.final import DataQuality, FinalReport, ReportOutcome
 from tests.pages import PAGES, ROOT, RUN, Block, Reading, blocks
 
 if TYPE_CHECKING:

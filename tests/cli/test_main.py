@@ -33,6 +33,7 @@ def test_help_lists_every_command() -> None:
 
     assert done.exit_code == 0
     assert modules == set(COMMANDS)
+    assert rldk.list_commands(click.Context(rldk)) == COMMANDS
     for name, text in _COMMANDS.items():
         assert f"  {name:<9} {text}" in done.output
 

@@ -15,7 +15,7 @@ from rldk.integrations.attempt import RecordedAttempt, outcome_at_exit
 from rldk.io.manifest import Attempt, Manifest, find_resumed, read_manifest
 from rldk.io.reader import read_events
 from rldk.io.validator import validate_jsonl_file
-from rldk.report.files import build_report
+from rldk.report.final import build_report
 from tests.runs import TIMESTAMP, files, run_python
 
 if TYPE_CHECKING:

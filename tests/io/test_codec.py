@@ -193,6 +193,28 @@ def test_an_event_that_the_schema_does_not_allow_is_refused_by_name(changes: dic
     assert str(caught.value) == message
 
 
+class Array:
+    """What numpy's and torch's arrays do when they are compared."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("The truth value of an array with more than one element is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("section", ["rng", "data_slice", "model_info"])
+def test_an_array_in_a_section_is_refused_by_name(section: str) -> None:
+    """Also by an encoder that would compare it with what stood there before."""
+    encoder = LineEncoder()
+    encoder.encode(an_event(1, **{section: {"run_id": "r1", "shape": 1}}))
+    with pytest.raises(InvalidEventError) as caught:
+        encoder.encode(an_event(2, **{section: {"run_id": "r1", "shape": Array()}}))
+
+    assert str(caught.value) == (
+        f"$.{section}['shape']: expected an int, float, bool, str or None, found {__name__}.Array"
+    )
+
+
 def test_the_first_rule_that_is_broken_is_named() -> None:
     """Which of several rules a message names does not depend on chance."""
     with pytest.raises(InvalidEventError, match=r"\$\.model_info\.phase"):

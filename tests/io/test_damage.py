@@ -344,7 +344,7 @@ def test_damage_is_told_at_its_line_and_byte(tmp_path: Path, damage: Damage) -> 
 
 
 @pytest.mark.parametrize(
-    "damage", [damage for damage in DAMAGES if damage.kind not in NOT_OF_A_LINE | {"blank_line"}], ids=lambda d: d.name
+    "damage", [damage for damage in DAMAGES if damage.kind not in NOT_OF_A_LINE], ids=lambda d: d.name
 )
 def test_a_reader_refuses_a_line_for_the_same_reason(tmp_path: Path, damage: Damage) -> None:
     """What a validation says of a line, strict reading raises."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -104,34 +105,48 @@ def test_the_json_schema_refuses_what_the_decoder_refuses(old: bytes, new: bytes
         decode(line)
 
 
-def test_metrics_are_equal_when_both_are_nan() -> None:
-    """NaN counts as equal to NaN, and to nothing else."""
-    one, same = (an_event(metrics={"loss": float("nan")}) for _ in range(2))
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        ({"loss": math.nan}, {"loss": float("nan")}, True),
+        ({"loss": math.nan}, {"loss": 0.0}, False),
+        ({"loss": math.nan}, {"loss": None}, False),
+        ({"loss": math.nan}, {"kl_mean": math.nan}, False),
+        ({"loss": math.inf}, {"loss": math.inf}, True),
+        ({"loss": math.inf}, {"loss": -math.inf}, False),
+        ({"loss": None}, {"loss": None}, True),
+        ({"loss": None}, {}, False),
+        ({"a": 1.0, "b": 2}, {"b": 2, "a": 1.0}, True),
+    ],
+)
+def test_metrics_are_equal_when_all_are_or_are_nan(one: dict[str, Any], other: dict[str, Any], *, equal: bool) -> None:
+    """NaN counts as equal to NaN, and to nothing else; absent is not None."""
+    assert (an_event(metrics=one) == an_event(metrics=other)) is equal
+    assert (an_event(metrics=one) != an_event(metrics=other)) is not equal
 
-    assert one == same
-    assert one != an_event(metrics={"loss": 0.0})
-    assert one != an_event(metrics={"loss": None})
-    assert one != an_event(metrics={"kl_mean": math.nan})
-    assert an_event(metrics={"loss": math.inf}) != an_event(metrics={"loss": -math.inf})
 
-
-def test_events_are_equal_when_all_fields_are() -> None:
-    """Any field that differs makes two events differ; an event equals nothing that is no event."""
-    event = an_event(3)
-    others = [
+@pytest.mark.parametrize(
+    "other",
+    [
+        an_event(3, step=4),
         an_event(3, wall_time=9.0),
         an_event(3, timestamp=None),
         an_event(3, seq=9),
+        an_event(3, metrics={}),
         an_event(3, rng={}),
         an_event(3, data_slice={}),
         an_event(3, info={"phase": "eval"}),
         an_event(3, notes=["a: b"]),
-        an_event(4),
-    ]
+        EXAMPLE,
+        None,
+    ],
+)
+def test_events_are_equal_when_all_fields_are(other: object) -> None:
+    """Any field that differs makes two events differ, and an event equals nothing that is no event."""
+    event = an_event(3)
 
-    assert event == an_event(3)
-    assert [other for other in others if other == event] == []
-    assert event != EXAMPLE
+    assert (event == an_event(3), event != an_event(3)) == (True, False)
+    assert (event == other, event != other) == (False, True)
 
 
 def test_an_event_cannot_be_a_key() -> None:

@@ -93,7 +93,17 @@ def test_a_line_beyond_the_limit_is_not_parsed() -> None:
 
     assert explain(b" " * MAX_LINE) == explain(b" " * MAX_LINE + b"\n") == [problem]
     assert explain_foreign(b" " * MAX_LINE, STEPS) == [problem]
-    assert [problem.kind for problem in explain(b" " * (MAX_LINE - 1))] == ["bad_json"]
+    assert [problem.kind for problem in explain(b" " * (MAX_LINE - 1))] == ["blank_line"]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"), [(b"", "nothing"), (b"\n", "nothing"), (b" \t\r\n", "3 bytes of white space")]
+)
+def test_a_line_of_white_space_is_blank(line: bytes, found: str) -> None:
+    """It is told apart from a line that someone meant to be JSON."""
+    problem = Problem("blank_line", "an event", found)
+
+    assert explain(line) == explain_foreign(line, STEPS) == [problem]
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,26 @@ def test_many_tests_of_the_lock_never_get_a_writer_refused(tmp_path: Path) -> No
     assert seen == {False, True}
 
 
+def test_a_lock_file_that_was_removed_under_us_locks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the last holder removes the file between our opening and our locking it, we lock the next file instead."""
+    path = tmp_path / "r.lock"
+    real, calls = fcntl.flock, []
+
+    def flock_a_moment_too_late(fd: int, operation: int) -> None:
+        if not calls:
+            path.unlink()
+        calls.append(operation)
+        real(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_a_moment_too_late)
+    lock = Lock(path)
+    with pytest.raises(RunLockedError):
+        Lock(path)
+    lock.release()
+
+    assert not path.exists()
+
+
 def test_a_symbolic_link_is_no_lock_file(tmp_path: Path) -> None:
     """A lock file that is a link is refused, and what it points to is left alone."""
     target = tmp_path / "precious"
@@ -246,9 +266,10 @@ def test_a_file_system_without_locks_is_written_all_the_same(
     monkeypatch.setattr(fcntl, "flock", no_locks)
     writer = open_writer(tmp_path, run_id="r")
     written = writer.write(make_event())
+    held = is_held(tmp_path / "r.lock")
     writer.close()
 
-    assert written
+    assert (written, held) == (True, False)
     assert caplog.messages == [
         f"{tmp_path}/r.lock: this file system has no locks, so keep to one writer: [Errno 95] Operation not supported"
     ]

@@ -191,6 +191,16 @@ def test_an_attempt_does_not_go_back() -> None:
     assert log.problems == [Problem("attempt_back", "attempt >= 2", "1", "$.model_info.attempt", 100, 2)]
 
 
+def test_an_attempt_that_is_no_number_is_not_compared() -> None:
+    """Another tool may mean something else by it."""
+    log = _Log()
+    log.add(1, attempt="second")
+    log.add(2, attempt="first")
+    log.add(3, attempt=1.5)
+
+    assert log.problems == []
+
+
 def test_a_log_is_of_one_run() -> None:
     """Each event of another run is found."""
     log = _Log()

@@ -49,6 +49,19 @@ class Scalar:
         return self._value
 
 
+class bfloat16:  # noqa: N801 - its name is what it is known by
+    """A scalar as those of ml_dtypes: not of a class of Python's, and its item is itself."""
+
+    ndim = 0
+
+    def item(self) -> bfloat16:
+        """Hand out itself."""
+        return self
+
+    def __float__(self) -> float:
+        return 1.5
+
+
 @pytest.mark.parametrize(
     ("value", "plain"),
     [
@@ -65,6 +78,7 @@ class Scalar:
         (Scalar(2.5), 2.5),
         (Scalar(7), 7),
         (Scalar(value=True), 1),
+        (bfloat16(), 1.5),
     ],
 )
 def test_a_scalar_becomes_a_plain_number(value: object, plain: float | None) -> None:

@@ -13,5 +13,5 @@ slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile(
     "daily", derandomize=True, deadline=None, database=None, max_examples=200, suppress_health_check=slow
 )
-settings.register_profile("hunt", deadline=None, max_examples=20_000, suppress_health_check=slow)
+settings.register_profile("hunt", deadline=None, max_examples=5_000, suppress_health_check=slow)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "daily"))

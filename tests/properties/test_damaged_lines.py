@@ -293,12 +293,11 @@ def _check_foreign(log: Path, lines: list[bytes]) -> None:
     explained: list[Problem] = []
     byte = 0
     for number, line in enumerate(lines, 1):
-        if line.strip():
-            problems = explain_foreign(line[:-1], ("step", "global_step", "_step"))
-            explained += (problem.at(number, byte) for problem in problems)
+        problems = explain_foreign(line[:-1], ("step", "global_step", "_step"))
+        explained += (problem.at(number, byte) for problem in problems)
         byte += len(line)
 
-    assert [problem for problem in plain.problems if problem.kind != "blank_line"] == explained
+    assert plain.problems == explained
     assert [problem for problem in ordered.problems if problem.kind not in IN_ORDER] == plain.problems
 
 
@@ -421,7 +420,7 @@ def test_all_readers_agree_on_one_flipped_bit(one: Event, data: st.DataObject) -
 
 
 def _moved(lines: list[bytes], number: int, problems: list[Problem]) -> list[Problem]:
-    """Problems of a line, moved to where it stands in the file; a blank line has its own."""
+    """Problems of a line, moved to where it stands in the file."""
     return [problem.at(number, sum(map(len, lines[: number - 1]))) for problem in problems]
 
 
@@ -438,10 +437,8 @@ def test_a_file_is_judged_line_by_line(lines: list[bytes]) -> None:
         )
 
     explained = [_moved(lines, number, explain(line.rstrip(b"\n"))) for number, line in enumerate(lines, 1)]
-    found = [problem for problem in report.problems if problem.kind not in IN_ORDER | {"blank_line"}]
-    blank = {problem.line for problem in report.problems if problem.kind == "blank_line"}
-    assert found == [problem for problems in explained for problem in problems if problem.line not in blank]
-    assert [not line.strip() for line in lines] == [number in blank for number in range(1, len(lines) + 1)]
+    found = [problem for problem in report.problems if problem.kind not in IN_ORDER]
+    assert found == [problem for problems in explained for problem in problems]
     assert told == [problems[0] for problems in explained if problems]
     assert list(map(exact, given_back)) == [judged for line in lines if not isinstance(judged := _judged(line), str)]
 

@@ -18,7 +18,9 @@ from rldk.io.manifest import Attempt, Manifest, read_manifest, write_manifest
 from rldk.io.segments import run_log
 from rldk.io.writer import open_writer
 from rldk.report import files as report_files
-from rldk.report.files import build_report, write_files
+from rldk.report import final as report_final
+from rldk.report.files import write_files
+from rldk.report.final import build_report
 from tests.runs import TIMESTAMP, eval_event, files, make_event, run_python, write_attempt
 
 if TYPE_CHECKING:
@@ -312,6 +314,7 @@ try:
     write_files(run_log(Path(sys.argv[1])))
 except OSError as error:
     print(error.strerror)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 """
 
 
@@ -523,7 +526,7 @@ def test_a_log_that_grows_meanwhile_is_reported_as_it_was(tmp_path: Path, monkey
     """Events written between the passes over a live log count in none of them, so that all numbers agree."""
     writer = open_writer(tmp_path, run_id="r")
     writer.write(make_event(1))
-    cuts = report_files.cuts
+    cuts = report_final.cuts
 
     def cuts_while_writing(events: Iterable[Event]) -> dict[int, int]:
         found = cuts(events)
@@ -531,7 +534,7 @@ def test_a_log_that_grows_meanwhile_is_reported_as_it_was(tmp_path: Path, monkey
             writer.write(make_event(step))
         return found
 
-    monkeypatch.setattr(report_files, "cuts", cuts_while_writing)
+    monkeypatch.setattr(report_final, "cuts", cuts_while_writing)
     report = write_files(run_log(writer.path))
     writer.close()
 

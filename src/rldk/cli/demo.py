@@ -23,14 +23,14 @@ from rldk.io.manifest import find_resumed
 from rldk.io.reader import last_event
 from rldk.io.segments import derived_path, find_logs, log_path, run_log
 from rldk.io.validator import validate_jsonl_file
-from rldk.report.files import build_report
+from rldk.report.final import build_report
 from rldk.report.render import render_report
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from rldk.io.segments import Log
-    from rldk.report.files import Report
+    from rldk.report.final import Report
 
 __all__ = ["demo"]
 

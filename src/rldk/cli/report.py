@@ -9,7 +9,8 @@ import msgspec
 
 from rldk.cli.terminal import terminal
 from rldk.io.segments import run_log
-from rldk.report.files import build_report, write_files
+from rldk.report.files import write_files
+from rldk.report.final import build_report
 from rldk.report.render import render_report
 
 __all__ = ["report"]

@@ -182,6 +182,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             getattr(self, name) == getattr(other, name) for name in self.__struct_fields__ if name != "metrics"
         ) and _same_metrics(self.metrics, other.metrics)
 
+    def __ne__(self, other: object) -> bool:
+        # The one a Struct has by itself does not ask __eq__.
+        return not self == other
+
     __hash__ = None  # type: ignore[assignment]
 
 

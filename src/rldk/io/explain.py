@@ -27,8 +27,8 @@ def explain(line: bytes) -> list[Problem]:
     The bytes are counted from the start of the line. A line that is not JSON has one problem: where it stops
     being JSON.
     """
-    if too_long := _too_long(line):
-        return [too_long]
+    if no_line := _no_line(line):
+        return [no_line]
     try:
         root = scan(line)
     except ScanError as error:
@@ -39,11 +39,14 @@ def explain(line: bytes) -> list[Problem]:
     return sorted(found, key=attrgetter("byte"))
 
 
-def _too_long(line: bytes) -> Problem | None:
+def _no_line(line: bytes) -> Problem | None:
+    """What is wrong with a line that need not be parsed to see that."""
     size = len(line) + (not line.endswith(b"\n"))
-    if size <= MAX_LINE:
-        return None
-    return Problem("line_too_long", f"at most {MAX_LINE} bytes, newline included", f"{size} bytes")
+    if size > MAX_LINE:
+        return Problem("line_too_long", f"at most {MAX_LINE} bytes, newline included", f"{size} bytes")
+    if not line.strip():
+        return Problem("blank_line", "an event", f"{size - 1} bytes of white space" if size > 1 else "nothing")
+    return None
 
 
 def _duplicates(root: Node) -> Iterator[Problem]:
@@ -62,8 +65,8 @@ def explain_foreign(line: bytes, step_names: tuple[str, ...]) -> list[Problem]:
     A record is an object with a step, a number, under one of `step_names`. Its other values are primitives,
     or lists or objects of primitives.
     """
-    if too_long := _too_long(line):
-        return [too_long]
+    if no_line := _no_line(line):
+        return [no_line]
     try:
         root = scan(line)
     except ScanError as error:

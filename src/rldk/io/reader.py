@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["Block", "Mode", "blocks", "damage", "is_live", "last_event", "read_events", "whole_size"]
 
 Mode = Literal["strict", "tolerate_torn_tail", "stop_at_first_bad", "salvage"]
-History = Literal["effective", "all"]
 """What a reader does about damage: refuse any, forgive a torn tail, end there, or step over it."""
+
+History = Literal["effective", "all"]
+"""Which events a reader gives: those that no later attempt has replaced, or all."""
 
 _CHUNK: Final = 2**18
 _log: Final = logging.getLogger(__name__)

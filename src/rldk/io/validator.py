@@ -188,7 +188,7 @@ class _StrictCheck:
 
     def _explain(self, line: bytes, number: int, byte: int) -> None:
         self.lose()
-        for problem in explain(line) if line.strip() else [_blank(line)]:
+        for problem in explain(line):
             self._add(problem.at(number, byte))
 
     def _check_required(self, head: Any, tail: Tail, metrics: Collection[str], number: int, byte: int) -> None:
@@ -202,10 +202,6 @@ class _StrictCheck:
                 present = getattr(head, section, None) is not None or hasattr(tail, section)
             if not present:
                 self._add(_missing(field, number, byte))
-
-
-def _blank(line: bytes) -> Problem:
-    return Problem("blank_line", "an event", f"{len(line)} bytes of white space" if line else "nothing")
 
 
 def _missing(field: str, number: int, byte: int) -> Problem:
@@ -240,7 +236,7 @@ class _ForeignCheck:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             record = None
         if not _is_plain(record, line):
-            problems = explain_foreign(line, _STEP_NAMES) if line.strip() else [_blank(line)]
+            problems = explain_foreign(line, _STEP_NAMES)
             for problem in problems:
                 self._add(problem.at(self.lines, byte))
             if problems:

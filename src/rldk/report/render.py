@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from rldk.report.files import Report
+    from rldk.report.final import Report
     from rldk.report.summary import Curve
 
 __all__ = ["IMPORTANT", "number", "render_report", "sparkline"]
