@@ -28,7 +28,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run([str(Path(mount).with_name("umount")), str(folder)], check=True)
+        # Lazily: a test that failed may have left a file open there.
+        subprocess.run([str(Path(mount).with_name("umount")), "-l", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")

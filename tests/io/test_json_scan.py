@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from contextlib import suppress
+
 import pytest
 
 from rldk.io.json_scan import MAX_DEPTH, Node, ScanError, scan
@@ -228,3 +231,16 @@ def test_what_was_found_is_shown_in_forty_characters() -> None:
         scan(b"[1 " + "é".encode() * 100)
 
     assert caught.value.problem.found == "é" * 20
+
+
+@pytest.mark.parametrize("text", [b"a" * 1_500_000, b"a\\n" * 500_000, "é".encode() * 750_000])
+def test_a_long_string_takes_a_few_times_its_length(text: bytes) -> None:
+    """Memory stays in proportion, whatever the string is made of, and whether it ends or not."""
+    for line in (b'["' + text + b'"]', b'["' + text):
+        tracemalloc.start()
+        with suppress(ScanError):
+            scan(line)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert peak < 8 * len(line)

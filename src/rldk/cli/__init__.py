@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -68,10 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         rldk.main(arguments, prog_name="rldk")
-    except BrokenPipeError:
-        # The reader of a pipe has gone; what is still buffered would raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except (RLDKError, UnicodeError) as error:
         _fail(str(error))
     except OSError as error:

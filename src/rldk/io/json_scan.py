@@ -20,7 +20,8 @@ MAX_DEPTH: Final = 8
 
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _NUMBER: Final = re.compile(rb"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_STRING: Final = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
+# Possessive: to be able to go back, the engine would keep a hundred bytes for each byte of a string.
+_STRING: Final = re.compile(rb'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"')
 _WORD: Final = re.compile(rb"-?[A-Za-z]+")
 _CONSTANTS: Final[dict[bytes, bool | None]] = {b"true": True, b"false": False, b"null": None}
 _NONFINITE: Final = {b"NaN", b"-NaN", b"Infinity", b"-Infinity", b"nan", b"inf", b"-inf"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
@@ -20,20 +20,13 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     A crash at any moment leaves the old version, and at worst a `.rldk-*` file beside it.
     """
-    handle, name = tempfile.mkstemp(prefix=".rldk-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
+    beside = path.with_name(f".rldk-{secrets.token_hex(8)}")
+    with beside.open("xb") as file:
+        try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())  # noqa: PTH101 - mkstemp makes files only their owner can read
-        os.replace(name, path)  # noqa: PTH105 - a plain string from mkstemp
-    except BaseException:
-        os.unlink(name)  # noqa: PTH108 - a plain string from mkstemp
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+            beside.replace(path)
+        except BaseException:
+            beside.unlink()
+            raise

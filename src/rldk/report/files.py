@@ -84,7 +84,9 @@ def _write_csv(file: IO[bytes], events: Iterable[Event], columns: list[str]) -> 
                 text = stack.enter_context(io.TextIOWrapper(spool, encoding="utf-8", newline="", write_through=True))
                 curves[key] = csv.writer(text, lineterminator="\n"), text
             curves[key][0].writerow(_row(point, columns))
-        file.write(_csv_line([*_LEADING, *columns]))
+        # A metric may have the name of a leading column.
+        names = [f"metrics.{name}" if name in _LEADING else name for name in columns]
+        file.write(_csv_line([*_LEADING, *names]))
         for _, text in curves.values():
             text.flush()
             text.buffer.seek(0)

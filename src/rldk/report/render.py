@@ -46,21 +46,21 @@ _COLOURS: Final = {
 
 
 def sparkline(values: Sequence[float], width: int = 24) -> str:
-    """Values as a row of bars, each the mean of its share of them."""
+    """Finite values as a row of bars, each the mean of its share of them."""
     if not values:
         return ""
     size = max(1.0, len(values) / width)
-    groups = [
-        values[int(i * size) : max(int((i + 1) * size), int(i * size) + 1)] for i in range(min(width, len(values)))
-    ]
-    means = [sum(group) / len(group) for group in groups]
+    cuts = [int(index * size) for index in range(min(width, len(values)))]
+    groups = [values[start : max(int(start + size), start + 1)] for start in cuts]
+    # Halved, so that no sum and no difference is beyond the largest double.
+    means = [sum(value / len(group) / 2 for value in group) for group in groups]
     low, high = min(means), max(means)
-    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(_BARS[round((mean - low) * scale)] for mean in means)
+    top = len(_BARS) - 1
+    return "".join(_BARS[round((mean - low) / (high - low) * top) if high > low else 0] for mean in means)
 
 
 def number(value: float | None) -> str:
-    """A number in at most nine characters, a dash for none."""
+    """A number to four digits, a dash for none; whole numbers below a billion in full."""
     if value is None:
         return "-"
     return str(value) if isinstance(value, int) and abs(value) < 10**9 else f"{value:.4g}"
@@ -120,11 +120,11 @@ def _table(curve: Curve, width: int) -> Table | None:
 
 def duration(seconds: float) -> str:
     """Seconds as a person says them: `3.2 s`, `4 min 05 s`, `7 h 12 min`."""
-    minutes, rest = divmod(seconds, 60)
-    if not minutes:
+    if round(seconds, 1) < 60:  # noqa: PLR2004 - a minute
         return f"{seconds:.1f} s"
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 def _plural(count: int, noun: str) -> str:
