@@ -60,6 +60,16 @@ def test_the_parts_say_where_each_line_stands() -> None:
     ]
 
 
+def test_quotes_in_the_tail_do_not_stand_in_the_way() -> None:
+    """A log with quotes, backslashes or line breaks in its notes is regular: they hide no colon."""
+    changes = {"notes": ['said: "x"', "a\\b\nc"], "data_slice": {"path": 'C:\\"'}}
+    events = [an_event(step, **changes) for step in range(3)]
+    parts = list(LineDecoder().parts(b"".join(map(encode, events))))
+
+    assert [names is None for *_, names in parts] == [True, False, False]
+    assert [event(head, tail, names) for _, _, head, tail, names in parts] == events
+
+
 def test_events_of_one_shape_share_nothing_that_can_be_changed() -> None:
     """Who changes the sections of one event changes no other."""
     one, other = (item for item in _decode_all(LineDecoder(), LINES[0] + LINES[1]) if isinstance(item, Event))

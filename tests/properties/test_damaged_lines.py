@@ -318,10 +318,11 @@ PLAIN: Final = encode(
         rng={"s": 1},
         data_slice={},
         model_info={"run_id": "r:"},
+        notes=['"\\\n:'],
     )
 )
 FOREIGN: Final = (
-    b'{"step":1,"a:b":0.5,"d":{"c":1,"e":":"},"l":["z",2],"model_info":{"attempt":1},"seq":0,"notes":["n"]}\n'
+    b'{"step":1,"a:b":0.5,"d":{"c":1,"e":":\\""},"l":["z",2],"model_info":{"attempt":1},"seq":0,"notes":["n"]}\n'
 )
 
 

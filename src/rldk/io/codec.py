@@ -158,7 +158,7 @@ def decode(line: bytes) -> Event:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         problems = explain(line) or [Problem("bad_json", "an event", str(error))]
         raise problems[0].error() from None
-    if (b"\\" in line or line.count(b":") != colons(event) or not _holds(event)) and (problems := explain(line)):
+    if (b"\\u" in line or line.count(b":") != colons(event) or not _holds(event)) and (problems := explain(line)):
         raise problems[0].error()
     return _restore(event) if event.nonfinite else event
 
@@ -182,10 +182,10 @@ def _holds(event: Event) -> bool:
 
 
 def colons(event: Event) -> int:
-    """How many colons the line of an event has when no object in it repeats a key.
+    r"""How many colons the line of an event has when no object in it repeats a key.
 
-    One for each member of each object, and those inside the strings. A line without escapes that decodes to
-    this event and has more of them repeats a key: decoders pass over that without a word.
+    One for each member of each object, and those inside the strings. A line without `\u`, which could spell a
+    colon, that decodes to this event and has more of them repeats a key: decoders pass over that without a word.
     """
     sections: tuple[dict[str, Any], ...] = (
         event.metrics,

@@ -68,10 +68,10 @@ class LineDecoder:
         self._heads: dict[tuple[str, ...], Callable[[bytes], Any]] = {}
 
     def parts(self, text: bytes) -> Iterator[tuple[int, int, Any, Any, tuple[str, ...] | None]]:
-        """The lines of a text, each taken apart.
+        r"""The lines of a text, each taken apart.
 
-        Every member of a head is required. So a line that decodes, has no escapes and just as many colons as
-        its members need repeats no key; msgspec alone would pass over a repeated one.
+        Every member of a head is required. So a line that decodes, has no colon spelled as `\u003a` and just as
+        many colons as its members need repeats no key; msgspec alone would pass over a repeated one.
 
         Args:
             text: whole lines, each with its newline.
@@ -83,7 +83,7 @@ class LineDecoder:
         """
         find, endswith, count = text.find, text.endswith, text.count
         start, size = 0, len(text)
-        shapeless = b"\\" in text or size > MAX_LINE
+        shapeless = b"\\u" in text or size > MAX_LINE
         while start < size:
             end = find(b"\n", start)
             for tail_bytes, size_of_tail, tail, names, colons, decode_head in () if shapeless else self._shapes:
@@ -108,7 +108,7 @@ class LineDecoder:
             return None, error, None
         tail = Tail(event.rng, event.data_slice, event.model_info, event.notes)
         at = line.find(_TAIL)
-        if at > 0 and _regular(line, event):
+        if at > 0 and _regular(line[:at], event):
             names = tuple(event.metrics)
             shape = _Shape(line[at:], len(line) - at, tail, names, line.count(b":", 0, at), self._decoder(names))
             # A head with other fields would leave this tail with some of a regular head's own.
@@ -141,10 +141,10 @@ def event(head: Any, tail: Tail, names: tuple[str, ...] | None) -> Event:
     )
 
 
-def _regular(line: bytes, event: Event) -> bool:
-    """Whether a line is of the plain kind that shapes are made from: escapes, nulls and gaps are not."""
+def _regular(head: bytes, event: Event) -> bool:
+    """Whether a head is of the plain kind that shapes are made from: those with escapes, nulls and gaps are not."""
     return (
-        b"\\" not in line
+        b"\\" not in head
         and None not in (event.wall_time, event.timestamp, event.seq)
         and all(type(value) in {float, int} and value - value == 0 for value in event.metrics.values())  # type: ignore[operator]
     )

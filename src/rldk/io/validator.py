@@ -275,7 +275,7 @@ def _number(record: dict[str, Any], name: str) -> Any:
 
 def _is_plain(record: object, line: bytes) -> bool:
     """Whether a record is surely fine. The exact check, which says what is wrong, is ten times slower."""
-    if not isinstance(record, dict) or b"\\" in line or len(line) >= MAX_LINE:
+    if not isinstance(record, dict) or b"\\u" in line or len(line) >= MAX_LINE:
         return False
     objects = [record, *(value for value in record.values() if isinstance(value, dict))]
     lists = [value for value in record.values() if isinstance(value, list)]

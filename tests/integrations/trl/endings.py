@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,10 +47,16 @@ def wrapped_error(lab: Lab) -> None:
 
 def caught_error(lab: Lab) -> None:
     """The script catches it, and ends well."""
-    try:
+    with suppress(ValueError):
         _failing(lab).train()
-    except ValueError:
-        return
+
+
+def later_error(lab: Lab) -> None:
+    """The script catches it, and fails later by a fault of its own."""
+    trainer = _failing(lab)
+    with suppress(ValueError):
+        trainer.train()
+    raise KeyError("a fault of the script")
 
 
 def sys_exit(lab: Lab) -> None:
@@ -92,6 +99,7 @@ ENDINGS: Final[tuple[Callable[[Lab], None], ...]] = (
     reward_error,
     wrapped_error,
     caught_error,
+    later_error,
     sys_exit,
     forked,
     terminated,

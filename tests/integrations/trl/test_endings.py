@@ -48,6 +48,7 @@ def _report(folder: Path) -> dict[str, Any]:
         ("reward_error", 1, "crashed", "ValueError: no reward today", [1, 2]),
         ("wrapped_error", 1, "crashed", "RuntimeError: the experiment failed", [1, 2]),
         ("caught_error", 0, "interrupted", BY_ITSELF, [1, 2]),
+        ("later_error", 1, "interrupted", BY_ITSELF, [1, 2]),
         ("sys_exit", 3, "interrupted", BY_ITSELF, [1, 2]),
         ("forked", 0, "completed", "", [1, 4]),
     ],

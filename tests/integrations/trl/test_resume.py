@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from datetime import datetime
@@ -65,9 +66,12 @@ def resumed(request: pytest.FixtureRequest, endings: dict[str, Ending], tiny: Ti
 
 def test_what_a_killed_training_leaves(resumed: Resumed) -> None:
     """SIGKILL leaves the events, a manifest without an outcome and a lock; the step being trained was not logged."""
+    common = {"loss", "grad_norm", "learning_rate", "epoch", "entropy", "num_tokens"}
+
     assert resumed.code == -signal.SIGKILL
     assert resumed.files == [".lock", "_events.jsonl", "_manifest.json"]
     assert [("outcome" in attempt, "ended" in attempt) for attempt in resumed.manifest["attempts"]] == [(False, False)]
+    assert common <= resumed.manifest["metrics"].keys()
     assert _points(resumed.events(history="all"))[:7] == [
         (1, "train", 1),
         (1, "train", 2),
@@ -229,13 +233,14 @@ def _press_ctrl_c() -> None:
 
 
 def test_a_trainer_that_was_succeeded_is_silent(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
-    """What a trainer logs after another has taken over its run is not recorded, and changes no file."""
+    """What a trainer logs after another has taken over its run, new names too, is not recorded and changes no file."""
     first, second = lab.callback(), lab.callback()
     old = lab.sft(first, max_steps=2, save_strategy="steps", save_steps=1)
     old.train()
     lab.sft(second, max_steps=3).train(resume_from_checkpoint=True)
     files = {path.name: path.read_bytes() for path in lab.logs.iterdir()}
     old.evaluate()
+    old.log({"step_time": 1.0})
     old.remove_callback(first)
     del first
 
@@ -272,6 +277,28 @@ def test_the_run_is_found_among_others(lab: Lab) -> None:
 
     assert resumed.run_id == "mine"
     assert _points(lab.events("mine"))[-2:] == [(2, "train", 3), (2, "final", 3)]
+
+
+def test_the_newest_of_several_runs_is_resumed(lab: Lab) -> None:
+    """Of two trainings into one output_dir the later one is resumed, as its checkpoints are those that are there."""
+    for run_id in ("b-first", "a-second"):
+        lab.sft(lab.callback(run_id=run_id), max_steps=2, save_strategy="steps", save_steps=1).train()
+    resumed = lab.callback(run_id=None)
+    lab.sft(resumed, max_steps=3).train(resume_from_checkpoint=True)
+
+    assert resumed.run_id == "a-second"
+
+
+def test_the_manifest_is_there_before_the_first_log(lab: Lab) -> None:
+    """A process killed before it logs anything leaves a manifest by which its run is found again."""
+    found: list[dict[str, Any]] = []
+    lab.sft(AtStep(1, lambda: found.append(lab.derived("manifest"))), lab.callback(), max_steps=1).train()
+    (manifest,) = found
+    (attempt,) = manifest["attempts"]
+
+    assert (manifest["trainer_output_dir"], manifest["metrics"]) == (str(lab.folder / "trainer"), {})
+    assert (attempt["attempt"], "outcome" in attempt) == (1, False)
+    assert attempt["process"]["pid"] == os.getpid()
 
 
 def test_an_evaluation_before_the_resume(lab: Lab) -> None:
