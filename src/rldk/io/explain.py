@@ -10,7 +10,7 @@ from rldk.io.json_scan import ScanError, scan
 from rldk.io.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rldk.io.json_scan import Member, Node
 
@@ -27,6 +27,11 @@ def explain(line: bytes) -> list[Problem]:
     The bytes are counted from the start of the line. A line that is not JSON has one problem: where it stops
     being JSON.
     """
+    return _explain(line, lambda members: (*_missing(members), *_fields(members), *_relations(members)))
+
+
+def _explain(line: bytes, check: Callable[[tuple[Member, ...]], Iterable[Problem]]) -> list[Problem]:
+    """What is wrong with a line of any kind, then with the members of its object, as `check` tells."""
     if no_line := _no_line(line):
         return [no_line]
     try:
@@ -35,7 +40,7 @@ def explain(line: bytes) -> list[Problem]:
         return [error.problem]
     if root.members is None:
         return [_wrong(root, "$", "an object", "not_an_object")]
-    found = [*_duplicates(root), *_missing(root.members), *_fields(root.members), *_relations(root.members)]
+    found = [*_duplicates(root), *check(root.members)]
     return sorted(found, key=attrgetter("byte"))
 
 
@@ -65,16 +70,7 @@ def explain_foreign(line: bytes, step_names: tuple[str, ...]) -> list[Problem]:
     A record is an object with a step, a number, under one of `step_names`. Its other values are primitives,
     or lists or objects of primitives.
     """
-    if no_line := _no_line(line):
-        return [no_line]
-    try:
-        root = scan(line)
-    except ScanError as error:
-        return [error.problem]
-    if root.members is None:
-        return [_wrong(root, "$", "an object", "not_an_object")]
-    found = [*_duplicates(root), *_foreign_step(root.members, step_names), *_nested(root.members)]
-    return sorted(found, key=attrgetter("byte"))
+    return _explain(line, lambda members: (*_foreign_step(members, step_names), *_nested(members)))
 
 
 def _foreign_step(members: tuple[Member, ...], names: tuple[str, ...]) -> Iterator[Problem]:
