@@ -305,8 +305,8 @@ class Translator:
         key that is spelled like a canonical name already keeps it, and the others stay native.
         """
         names = self._names
-        for key in metrics.keys() - names.keys():
-            names[key] = self._name(key)
+        if unknown := metrics.keys() - names.keys():
+            names.update({key: self._name(key) for key in metrics if key in unknown})
         translated = {names[key]: value for key, value in metrics.items()}
         if len(translated) == len(metrics):
             return translated

@@ -207,3 +207,29 @@ def test_numpy_values_that_are_no_scalar_number_are_refused() -> None:
             "large": "an integer beyond 64 bits",
         },
     )
+
+
+class _WithoutData:
+    """A scalar that has a shape and no value, as a tensor on torch's meta device."""
+
+    ndim = 0
+
+    def item(self) -> float:
+        """Fail as torch does."""
+        raise RuntimeError("cannot be called on meta tensors")
+
+
+def test_a_scalar_without_a_value_is_refused_by_name() -> None:
+    """It costs the event one metric, not the event."""
+    kept, refused = plain_metrics({"loss": 0.5, "empty": _WithoutData()})
+
+    assert kept == {"loss": 0.5}
+    assert refused == {"empty": f"{__name__}._WithoutData"}
+
+
+def test_a_date_of_numpy_is_no_number() -> None:
+    """Its item is the count of nanoseconds, and says so nowhere."""
+    numpy = pytest.importorskip("numpy")
+    kept, refused = plain_metrics({"when": numpy.datetime64("2026-01-31", "ns")})
+
+    assert (kept, refused) == ({}, {"when": "numpy.datetime64"})

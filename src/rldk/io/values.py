@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rldk.io.event_schema import INT_MAX, INT_MIN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rldk.io.event_schema import Number
 
@@ -37,11 +37,19 @@ def plain_number(value: object) -> Number:
             raise OverflowError("an integer beyond 64 bits")
         return number
     if getattr(value, "ndim", None) == 0 and callable(item := getattr(value, "item", None)):
-        return _scalar(value, item())
+        return _scalar(value, item)
     raise TypeError(type_name(value))
 
 
-def _scalar(value: object, item: object) -> Number:
+def _scalar(value: object, take: Callable[[], object]) -> Number:
+    if getattr(getattr(value, "dtype", None), "kind", None) in {"m", "M"}:
+        # A date or a duration of numpy hands out a number, whose unit would be lost.
+        raise TypeError(type_name(value))
+    try:
+        item = take()
+    except (RuntimeError, TypeError, ValueError) as error:
+        # A tensor without data, as one on torch's meta device.
+        raise TypeError(type_name(value)) from error
     if isinstance(item, (int, float)):
         return plain_number(item)
     if "float" in type_name(item):

@@ -315,8 +315,7 @@ def _from_main_process(choose: Callable[[], str]) -> str:
     if distributed.get_rank() == 0:
         try:
             shared = [choose()]
-        except (OSError, RLDKError) as error:
-            # The others wait for an answer.
+        except Exception as error:  # noqa: BLE001 - the other ranks wait for an answer, whatever it is
             shared = [error]
     distributed.broadcast_object_list(shared, src=0)
     if isinstance(shared[0], Exception):
