@@ -90,6 +90,7 @@ class _Reading:
         self.problems: list[Problem] = []
 
     def events(self) -> Iterator[Event]:
+        """The events from the first, whichever pass this is."""
         count = 0
         found = read_events(self._path, mode="salvage", history="all", on_problem=self._found)
         for event in itertools.islice(found, self._count):
