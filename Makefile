@@ -23,11 +23,11 @@ lint_done := $(done)/lint
 docs_done := $(done)/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core lint bench docs clean
+.PHONY: help demo test test-core lint bench bench-peers docs clean
 .NOTPARALLEL:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo 'Variables: PYTHON=$(PYTHON)  TORCH=$(TORCH)  DEMO_ARGS=  TEST_ARGS=  VENV=$(VENV)'
 
 demo: $(trl_done) ## train a tiny model with TRL, check its log and show it
@@ -47,6 +47,9 @@ lint: $(lint_done) ## check style, types and imports
 
 bench: $(trl_done) ## measure what writing and checking cost
 	@$(bin)/python -m benchmarks
+
+bench-peers: $(core_done) ## measure other loggers beside RLDK; downloads them, takes some ten minutes
+	@$(bin)/python -m benchmarks.peers $(PEERS_ARGS)
 
 docs: $(docs_done) ## build the documentation
 	@$(bin)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
