@@ -23,7 +23,7 @@ lint_done := $(done)/lint
 docs_done := $(done)/docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core lint bench bench-peers docs clean
+.PHONY: help demo test test-core lint bench soak bench-peers docs clean
 .NOTPARALLEL:
 
 help: ## list the targets
@@ -50,6 +50,9 @@ bench: $(trl_done) ## measure what writing and checking cost
 
 bench-peers: $(core_done) ## measure other loggers beside RLDK; downloads them, takes some ten minutes
 	@$(bin)/python -m benchmarks.peers $(PEERS_ARGS)
+
+soak: $(core_done) ## write ten million events, rotated and compressed, and see that nothing grows
+	@$(bin)/python -m benchmarks.soak
 
 docs: $(docs_done) ## build the documentation
 	@$(bin)/sphinx-build -q -W --keep-going -b html docs docs/_build/html

@@ -25,8 +25,9 @@ from typing import Any, Final, NamedTuple
 
 from rldk.io.codec import encode
 from rldk.io.event_schema import Event
-from rldk.io.manifest import Attempt, Manifest, write_manifest
+from rldk.io.manifest import Attempt, Manifest
 from rldk.io.segments import log_path, run_log
+from tests.runs import write_manifest
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PAGES: Final = sorted(

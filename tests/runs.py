@@ -8,11 +8,15 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from rldk.io.event_schema import Event
+from rldk.io.manifest import update_manifest
 from rldk.io.writer import open_writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from rldk.io.manifest import Manifest
+    from rldk.io.segments import Log
 
 TIMESTAMP = "2026-01-31T23:59:59.000000Z"
 
@@ -68,3 +72,13 @@ def clean_environment() -> dict[str, str]:
 def files(folder: Path) -> dict[str, bytes]:
     """What is in a folder, by name."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def write_manifest(log: Log, manifest: Manifest) -> None:
+    """Put a manifest beside a log, in the place of any that is there."""
+
+    def replace(there: Manifest) -> None:
+        for name in manifest.__struct_fields__:
+            setattr(there, name, getattr(manifest, name))
+
+    update_manifest(log, replace)

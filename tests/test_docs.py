@@ -23,7 +23,7 @@ from rldk.io.codec import decode
 from rldk.io.event_schema import PHASES, RULES, Event
 from rldk.io.manifest import Attempt, Manifest, Outcome
 from rldk.io.reader import Mode
-from rldk.io.writer import Counters
+from rldk.io.writer import Counters, WriterOptions
 from rldk.metrics import METRICS, SOURCES
 from rldk.report.final import DataQuality, FinalReport, ReportOutcome
 from tests.pages import PAGES, ROOT, RUN, Block, Reading, blocks
@@ -311,7 +311,11 @@ def test_every_argument_of_the_callback_is_documented() -> None:
     from rldk.integrations.trl import RLDKCallback
 
     page = text(TRL)
-    parameters = inspect.signature(RLDKCallback).parameters
+    parameters = dict(inspect.signature(RLDKCallback).parameters)
+    # What it hands on to the writer has the writer's defaults.
+    assert parameters.pop("options").kind is inspect.Parameter.VAR_KEYWORD
+    handed_on = inspect.signature(rldk.open_writer).parameters
+    parameters |= {name: handed_on[name] for name in WriterOptions.__annotations__}
 
     assert rows(TRL, "## Configuration") - {"RLDKCallback"} == set(parameters)
     for name, parameter in parameters.items():
@@ -341,7 +345,22 @@ def test_every_word_of_a_closed_set_is_documented(page: str, words: tuple[Any, .
 
 
 def test_the_promises_are_those_of_the_design() -> None:
-    """The README has each promise from P1 to P13, with what holds of it today."""
-    row = re.compile(r"^\| (P\d+) \| .+ \| (?:holds|\*\*in part\*\*|\*\*not built\*\*).*\|$", re.MULTILINE)
+    """README and Durability have each promise from P1 to P13."""
+    row = re.compile(r"^\| (P\d+) \| .+ \|$", re.MULTILINE)
+    expected = [f"P{number}" for number in range(1, 14)]
 
-    assert row.findall(text("README.md")) == [f"P{number}" for number in range(1, 14)]
+    assert row.findall(text("README.md")) == expected
+    assert row.findall(text("docs/explanation/durability.md")) == expected
+
+
+@pytest.mark.parametrize("promise", [f"P{number}" for number in range(1, 14)])
+def test_a_promise_is_held_by_tests_that_were_seen_to_fail(promise: str) -> None:
+    """The tests that Durability names for it are there, and each says what was broken to see it fail."""
+    row = re.search(rf"^\| {promise} \| .* \| (.*) \|$", text("docs/explanation/durability.md"), re.MULTILINE)
+    assert row
+    named = re.findall(r"`(tests/[a-z_/]+\.py)::(\w+)`", row[1])
+
+    assert named
+    for path, name in named:
+        tests = {node.name: node for node in ast.parse(text(path)).body if isinstance(node, ast.FunctionDef)}
+        assert "Seen to fail when" in (ast.get_docstring(tests[name]) or "")

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
         WriteFailedError,
     )
     from rldk.io.event_schema import Event
+    from rldk.io.protocol import Writer
     from rldk.io.reader import read_events
     from rldk.io.validator import Report, validate_jsonl_file
-    from rldk.io.writer import Writer, open_writer
+    from rldk.io.writer import open_writer
 
     __version__: str
 
@@ -38,7 +39,7 @@ _HOMES: Final = {
     "RunLockedError": "rldk.errors",
     "RunNotFoundError": "rldk.errors",
     "WriteFailedError": "rldk.errors",
-    "Writer": "rldk.io.writer",
+    "Writer": "rldk.io.protocol",
     "open_writer": "rldk.io.writer",
     "read_events": "rldk.io.reader",
     "validate_jsonl_file": "rldk.io.validator",

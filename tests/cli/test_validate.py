@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pty
@@ -14,6 +15,8 @@ from click.testing import CliRunner
 
 from rldk.cli import rldk
 from rldk.io.codec import encode
+from rldk.io.compression import compress
+from rldk.io.segments import run_log, sealed_path
 from rldk.io.validator import validate_jsonl_file
 from rldk.io.writer import open_writer
 from tests.runs import clean_environment, make_event, run_python, write_attempt
@@ -82,6 +85,41 @@ def test_what_is_printed(
     done = CliRunner().invoke(rldk, ["validate", *arguments])
 
     assert (done.output, done.exit_code) == (output, code)
+
+
+def test_of_a_folder_every_segment_of_every_log_is_checked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In their order, the compressed ones too; the path of a live file is that file alone."""
+    monkeypatch.chdir(folder)
+    live = folder / "logs" / "r_events.jsonl"
+    log = run_log(live)
+    lines = live.read_bytes()
+    for number in (2, 1):
+        sealed_path(log, number).write_bytes(lines)
+    compress(sealed_path(log, 1), "zst")
+    (folder / "logs" / "r_events.rank1.jsonl").write_bytes(lines)
+    names = ("r_events.000001.jsonl.zst", "r_events.000002.jsonl", "r_events.jsonl", "r_events.rank1.jsonl")
+    done = CliRunner().invoke(rldk, ["validate", "--strict", "logs"])
+    alone = CliRunner().invoke(rldk, ["validate", "--strict", "logs/r_events.jsonl"])
+
+    assert (done.output, done.exit_code) == ("".join(f"logs/{name}: valid, 3 lines\n" for name in names), 0)
+    assert alone.output == "logs/r_events.jsonl: valid, 3 lines\n"
+
+
+def test_a_damaged_compressed_segment_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the line that could not be completed, and the byte of what is in the file."""
+    monkeypatch.chdir(folder)
+    path = folder / "logs" / "r_events.000001.jsonl.gz"
+    path.write_bytes(gzip.compress((folder / "logs" / "r_events.jsonl").read_bytes())[:-5])
+    size = (folder / "logs" / "r_events.jsonl").stat().st_size
+    done = CliRunner().invoke(rldk, ["validate", "--strict", f"logs/{path.name}"])
+
+    assert done.exit_code == 1
+    assert done.output == (
+        f"logs/{path.name}:4:{size}: expected whole gzip data, found the end of the file in the middle of it, "
+        f"at byte {path.stat().st_size} [bad_compression]\n"
+        "      1  bad_compression: the compressed file is damaged or cut short; what comes before can be read\n"
+        f"logs/{path.name}: 1 problem in 4 lines\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [CASES[1][0], CASES[4][0]], ids=["valid", "invalid"])

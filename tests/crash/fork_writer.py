@@ -1,11 +1,14 @@
 """Fork while a writer is open. What each process finds is a line of JSON on stdout.
 
+The arguments are the folder, the options of the writer as JSON, and what to do:
 outlived: a child outlives its parent, which writes an event every millisecond until it is killed.
 threads: children are forked while threads write.
+held: a child is forked while events wait in the buffer, or for the disk.
 """
 
 import json
 import os
+import resource
 import sys
 import threading
 import time
@@ -63,14 +66,35 @@ def threads() -> None:
     for _ in range(40):
         pid = os.fork()
         if not pid:
-            os._exit(0 if writer.write(event(2)) is False else 1)
+            taken = writer.write(event(2))
+            writer.close()
+            os._exit(0 if taken is False else 1)
         children.append(pid)
     codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
     stop.set()
     for thread in writing:
         thread.join()
+    writer.close()
     tell(codes=codes, written=writer.counters.written)
 
 
-writer = open_writer(sys.argv[1], run_id="r")
-{"outlived": outlived, "threads": threads}[sys.argv[2]]()
+def held() -> None:
+    """Fork a child that could write what its parent holds, and must not."""
+    writer.write(event(0))
+    size = writer.path.stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size or 1, resource.RLIM_INFINITY))
+    taken = [writer.write(event(step)) for step in range(1, 6)]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    if not os.fork():
+        writer.flush()
+        taken = writer.write(event(6))
+        writer.flush()
+        writer.close()
+        os._exit(0 if taken is False and writer.path.stat().st_size == size else 1)
+    code = os.waitstatus_to_exitcode(os.wait()[1])
+    writer.close()
+    tell(code=code, taken=taken, written=writer.counters.written)
+
+
+writer = open_writer(sys.argv[1], run_id="r", **json.loads(sys.argv[2]))
+{"outlived": outlived, "threads": threads, "held": held}[sys.argv[3]]()

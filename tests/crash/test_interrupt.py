@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rldk.io.reader import read_events
-from rldk.io.validator import validate_jsonl_file
+from tests.crash.accounts import account, check_copies
 from tests.runs import run_python
+
+INTERRUPT = Path(__file__).with_name("interrupt_writer.py")
 
 
 @pytest.fixture
@@ -20,18 +21,26 @@ def _uncovered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_uncovered")
-def test_hundreds_of_interrupts_leave_a_valid_log(tmp_path: Path) -> None:
-    """600 KeyboardInterrupts while events of three phases are written: each line is whole, and of one piece."""
-    done = run_python(Path(__file__).with_name("interrupt_writer.py"), tmp_path)
+@pytest.mark.parametrize("options", ["{}", '{"rotation": "5 kB"}', '{"sync": "5 events", "rotation": "50 kB"}'])
+def test_hundreds_of_interrupts_leave_a_valid_log(tmp_path: Path, options: str) -> None:
+    """P3. 600 KeyboardInterrupts while events of three phases are written: each line is whole, and there once.
 
-    assert (done.returncode, done.stderr) == (0, "")
+    Seen to fail when a write that was interrupted is not settled before the next.
+    """
+    done = run_python(INTERRUPT, tmp_path, options)
+
+    assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    events = list(read_events(tmp_path))
-    assert validate_jsonl_file(tmp_path / "r_events.jsonl", strict=True).problems == []
+    events = account(tmp_path).events
+    steps = [event.step for event in events]
     assert found["refused"] == 0
-    assert 0 <= len(events) - found["acknowledged"] <= 600
-    assert found["written"] == len(events)
+    assert steps == sorted(set(steps))
+    assert set(found["acknowledged"]) <= set(steps)
+    assert len(steps) - len(found["acknowledged"]) <= 600
+    assert found["written"] == len(steps)
+    assert (check_copies(tmp_path) > 0) == ("rotation" in options)
     for event in events:
         phase = event.phase
         assert list(event.metrics) == [f"{phase}_{index}" for index in range(20)]
-        assert (event.data_slice, event.notes) == ({"slice": phase}, [f"{phase}: note"])
+        assert phase == "final" or set(event.metrics.values()) == {event.step / 8}
+        assert (event.data_slice, event.notes[0]) == ({"slice": phase}, f"{phase}: note")

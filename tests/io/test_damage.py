@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
+import zstandard
 
 from rldk.errors import InvalidLineError
 from rldk.io.codec import encode
@@ -33,6 +35,7 @@ class Damage(NamedTuple):
     line: int
     byte: int
     message: str
+    file: str = "r1_events.jsonl"
 
 
 def _in_a_line(name: str, old: bytes, new: bytes, kind: str, found_at: tuple[bytes, str]) -> Damage:
@@ -306,6 +309,33 @@ def _ends() -> Iterator[Damage]:
     yield Damage("empty file", b"", "empty_file", 1, 0, "expected events, one on each line, found an empty file")
 
 
+def _compressed() -> Iterator[Damage]:
+    """Files of two frames, the second of which is damaged: in the middle, at its very end, and in its checksum."""
+    for how, name, reason, pack in (
+        ("gz", "gzip", "Error -3 while decompressing data: incorrect data check", gzip.compress),
+        (
+            "zst",
+            "zstd",
+            "zstd decompressor error: Restored data doesn't match checksum",
+            zstandard.ZstdCompressor(write_checksum=True).compress,
+        ),
+    ):
+        frames = [pack(FIRST), pack(LINE)]
+        whole, cut = b"".join(frames), len(frames[0]) + 20
+        spoiled = bytearray(whole)
+        spoiled[-8 if how == "gz" else -4] ^= 1
+        both = len(FIRST) + len(LINE)
+        middle = "the end of the file in the middle of it, at byte {}".format
+        for title, log, line, byte, found in (
+            ("cut", whole[:cut], 2, len(FIRST), middle(cut)),
+            ("cut by a byte", whole[:-1], 3, both, middle(len(whole) - 1)),
+            ("bad checksum", bytes(spoiled), 2, len(FIRST), f"damage before byte {len(whole)}: {reason}"),
+            ("nothing", b"", 1, 0, "an empty file"),
+        ):
+            file, message = f"r1_events.000001.jsonl.{how}", f"expected whole {name} data, found {found}"
+            yield Damage(f"{how}: {title}", log, "bad_compression", line, byte, message, file)
+
+
 DAMAGES: Final = [
     *_not_json(),
     *_other_bytes(),
@@ -317,6 +347,7 @@ DAMAGES: Final = [
     *_values(),
     *_order(),
     *_ends(),
+    *_compressed(),
 ]
 NOT_OF_A_LINE: Final = {
     "step_back",
@@ -331,8 +362,11 @@ NOT_OF_A_LINE: Final = {
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name)
 def test_damage_is_told_at_its_line_and_byte(tmp_path: Path, damage: Damage) -> None:
-    """A strict validation finds the damage and nothing else, and says what was expected and what was found."""
-    log = tmp_path / "r1_events.jsonl"
+    """A strict validation finds the damage and nothing else, and says what was expected and what was found.
+
+    Seen to fail when the number of the line is off by one.
+    """
+    log = tmp_path / damage.file
     log.write_bytes(damage.log)
     report = validate_jsonl_file(log, strict=True)
     message = f"{log}:{damage.line}:{damage.byte}: {damage.message} [{damage.kind}]"
@@ -347,8 +381,11 @@ def test_damage_is_told_at_its_line_and_byte(tmp_path: Path, damage: Damage) -> 
     "damage", [damage for damage in DAMAGES if damage.kind not in NOT_OF_A_LINE], ids=lambda d: d.name
 )
 def test_a_reader_refuses_a_line_for_the_same_reason(tmp_path: Path, damage: Damage) -> None:
-    """What a validation says of a line, strict reading raises."""
-    log = tmp_path / "r1_events.jsonl"
+    """What a validation says of a line, strict reading raises.
+
+    Seen to fail when the byte is that of the block that was read, not of the line in it.
+    """
+    log = tmp_path / damage.file
     log.write_bytes(damage.log)
     with pytest.raises(InvalidLineError) as caught:
         list(read_events(log))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rldk.io.history import cuts, effective, with_attempt
+from rldk.io import history
+from rldk.io.history import Seam, Seams, cuts, effective, seams, with_attempt
 from tests.samples import an_event
 
 if TYPE_CHECKING:
@@ -102,3 +106,163 @@ def test_the_history_is_read_as_it_comes() -> None:
 
     assert next(taken) is events[0]
     assert list(taken) == []
+
+
+def _attempt(number: int, steps: dict[int, float | None], resumed_from: int | None = None) -> list[Event]:
+    """The training events of an attempt, given as step to loss."""
+    info = {"run_id": "r1", "attempt": number, "resumed_from": resumed_from}
+    return [an_event(step, metrics={"loss": loss}, model_info=info) for step, loss in steps.items()]
+
+
+def _seam(*facts: Any, loss: tuple[float | None, float | None] | None = None, gap: float | None = None) -> Seam:
+    """A seam of these facts, over which only the loss can be compared."""
+    return Seam(*facts, {"loss": loss} if loss else {}, gap)
+
+
+FIRST = _attempt(1, {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4})
+ALONE = {"run_id": "r1"}
+EVAL = {**ALONE, "phase": "eval"}
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        pytest.param([], [], id="nothing"),
+        pytest.param(FIRST, [], id="one attempt"),
+        pytest.param(_attempt(2, {5: 0.5}, 4), [], id="a resumed attempt in a log of its own"),
+        pytest.param([*FIRST, *_attempt(2, {3: 3.0, 4: 4.0}, 2)], [_seam(2, 2, 4, 3, loss=(0.2, 3.0))], id="resumed"),
+        pytest.param(
+            [*FIRST, *_attempt(2, {5: 5.0}, 4)], [_seam(2, 4, 4, 5, loss=(0.4, 5.0), gap=1.0)], id="at the very end"
+        ),
+        pytest.param(
+            [*FIRST, *_attempt(2, {5: 5.0}, 3)], [_seam(2, 3, 4, 5, loss=(0.3, 5.0), gap=1.0)], id="a step is missing"
+        ),
+        pytest.param([*FIRST, *_attempt(2, {1: 1.0}, 0)], [_seam(2, 0, 4, 1)], id="from the beginning"),
+        pytest.param(
+            [*FIRST, *_attempt(2, {3: 3.0})],
+            [_seam(2, None, 4, 3, loss=(0.2, 3.0))],
+            id="an attempt without resumed_from",
+        ),
+        pytest.param(
+            [
+                an_event(step, metrics={"loss": loss}, model_info=ALONE)
+                for step, loss in ((1, 0.1), (2, 0.2), (2, 0.3), (1, 1.0))
+            ],
+            [_seam(2, None, 2, 1)],
+            id="implied by a step that goes back",
+        ),
+        pytest.param(
+            [*FIRST, *_attempt(2, {3: 3.0, 4: 4.0}, 2), *_attempt(3, {4: 9.0, 5: 9.0, 6: 9.0}, 3)],
+            [_seam(2, 2, 4, 3, loss=(0.2, 3.0)), _seam(3, 3, 4, 4, loss=(3.0, 9.0), gap=0.0)],
+            id="the value before is of the attempt that trained that step last",
+        ),
+        pytest.param(
+            [*FIRST, *_attempt(2, {3: 3.0, 4: 4.0, 5: 5.0}, 2), *_attempt(3, {2: 9.0}, 1)],
+            [_seam(2, 2, 4, 3, loss=(0.2, 3.0)), _seam(3, 1, 5, 2, loss=(0.1, 9.0))],
+            id="back before the attempt before",
+        ),
+        pytest.param(
+            [*FIRST, an_event(4, model_info={**EVAL, "attempt": 2, "resumed_from": 4}), *_attempt(3, {4: 4.0}, 3)],
+            [_seam(3, 3, 4, 4, loss=(0.3, 4.0), gap=0.0)],
+            id="an attempt between that did not train",
+        ),
+        pytest.param(
+            [*FIRST, an_event(2, model_info={**EVAL, "attempt": 2, "resumed_from": 2}), *_attempt(3, {4: 4.0}, 3)],
+            [_seam(3, 3, 4, 4, loss=(0.2, 4.0), gap=2.0)],
+            id="an attempt between that did not train cuts all the same",
+        ),
+        pytest.param(
+            [an_event(0, model_info={**EVAL, "attempt": 1}), *_attempt(2, {1: 1.0}, 0)],
+            [],
+            id="nothing was trained before",
+        ),
+        pytest.param(
+            [*FIRST, *_attempt(3, {5: 5.0}, 4), *_attempt(2, {3: 9.0}, 2), *_attempt(3, {6: 6.0}, 4)],
+            [_seam(3, 4, 4, 5, loss=(0.4, 5.0), gap=1.0)],
+            id="an attempt that goes back is passed over",
+        ),
+    ],
+)
+def test_a_seam_is_where_a_later_attempt_took_over(events: list[Event], expected: list[Seam]) -> None:
+    """Both sides are named, and the values on them: before, of the history that counts; after, of the first step."""
+    assert list(seams(events)) == expected
+
+
+def test_only_what_both_sides_have_is_compared() -> None:
+    """Loss, reward_mean and lr, None and NaN among their values; other metrics are not."""
+    before = {"loss": 0.5, "reward_mean": None, "lr": 1, "kl_mean": 0.1}
+    after = {"loss": math.nan, "reward_mean": 0.25, "kl_mean": 0.2}
+    (seam,) = seams(
+        [
+            an_event(1, metrics=before),
+            an_event(2, metrics=after, info={"attempt": 2, "resumed_from": 1}),
+        ]
+    )
+
+    assert seam.jumps == {"loss": (0.5, pytest.approx(math.nan, nan_ok=True)), "reward_mean": (None, 0.25)}
+
+
+def test_two_events_of_one_step_are_one_point() -> None:
+    """What was logged in two events just before the seam is compared as if it had been one; the later value counts."""
+    (seam,) = seams(
+        [
+            an_event(1, metrics={"loss": 0.5, "lr": 0.1}),
+            an_event(1, metrics={"loss": 0.4, "reward_mean": 0.3}),
+            an_event(2, metrics={"loss": 1.0, "lr": 1.0, "reward_mean": 1.0}, info={"attempt": 2, "resumed_from": 1}),
+        ]
+    )
+
+    assert seam.jumps == {"loss": (0.4, 1.0), "lr": (0.1, 1.0), "reward_mean": (0.3, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("ended", "began", "gap"),
+    [(10.0, 70.5, 60.5), (10.0, 10.0, 0.0), (10.0, 9.0, None), (None, 9.0, None), (9.0, None, None)],
+)
+def test_the_gap_is_from_event_to_event(ended: float | None, began: float | None, gap: float | None) -> None:
+    """From the last event before to the first after, of whatever phase; None when a time is missing or went back."""
+    events = [
+        an_event(1, wall_time=5.0),
+        an_event(1, wall_time=ended, info={"phase": "eval"}),
+        an_event(1, wall_time=began, info={"phase": "eval", "attempt": 2}),
+        an_event(2, wall_time=99.0, info={"attempt": 2}),
+    ]
+
+    assert [seam.gap_seconds for seam in seams(events)] == [gap]
+
+
+def test_a_seam_is_known_at_the_first_training_event_behind_it() -> None:
+    """A live log need not have ended: each event is answered at once."""
+    found = Seams()
+    events = [
+        *FIRST,
+        an_event(2, model_info={**EVAL, "attempt": 2, "resumed_from": 2}),
+        *_attempt(2, {3: 3.0, 4: 4.0}, 2),
+    ]
+
+    assert [found.add(event) for event in events] == [*[None] * 5, _seam(2, 2, 4, 3, loss=(0.2, 3.0)), None]
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the last points are remembered: an attempt from further back has a seam without values."""
+    monkeypatch.setattr(history, "_REACH", 3)
+    near, far = ([*FIRST, *_attempt(2, {step + 1: 9.0}, step)] for step in (2, 1))
+
+    assert list(seams(near)) == [_seam(2, 2, 4, 3, loss=(0.2, 9.0))]
+    assert list(seams(far)) == [_seam(2, 1, 4, 2)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(1, 6)), min_size=1, max_size=5))
+def test_the_value_before_is_the_last_of_the_effective_history(attempts: list[tuple[int, int]]) -> None:
+    """Whatever the attempts are, and however far each goes back: what the reader gives last is what is compared."""
+    events: list[Event] = []
+    expected = []
+    for number, (resumed_from, length) in enumerate(attempts, 1):
+        steps = range(resumed_from + 1, resumed_from + 1 + length)
+        new = _attempt(number, {step: number + step / 100 for step in steps}, resumed_from)
+        known = [*events, *new]
+        counts = [event for event in effective(known, cuts(known)) if event.attempt < number]
+        expected.append(counts[-1].metrics["loss"] if counts else None)
+        events = known
+
+    assert [seam.jumps.get("loss", (None, 0))[0] for seam in seams(events)] == expected[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -19,6 +20,7 @@ import pytest
 from rldk.errors import RunLockedError
 from rldk.io.lock import Lock, is_held
 from rldk.io.writer import open_writer
+from tests.io.faults import failing
 from tests.runs import clean_environment, make_event
 
 if TYPE_CHECKING:
@@ -165,7 +167,7 @@ def test_a_writer_that_cannot_open_its_log_gives_the_lock_back(tmp_path: Path, m
     """An opening that fails, at first or at second sight, leaves neither lock nor open file."""
     make(tmp_path / "r_events.jsonl")
     before = open_files()
-    with pytest.raises(OSError, match=r"Is a directory|Illegal seek"):
+    with pytest.raises(OSError, match=r"Is a directory|expected an ordinary file, found a pipe or a device"):
         open_writer(tmp_path, run_id="r")
 
     assert open_files() == before
@@ -273,3 +275,103 @@ def test_a_file_system_without_locks_is_written_all_the_same(
     assert caplog.messages == [
         f"{tmp_path}/r.lock: this file system has no locks, so keep to one writer: [Errno 95] Operation not supported"
     ]
+
+
+def test_is_in_place_tells_whether_others_are_kept_out(tmp_path: Path) -> None:
+    """Not when the file was deleted, moved or replaced, nor when its folder is gone."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    path = folder / "r.lock"
+    lock = Lock(path)
+    found = [lock.is_in_place()]
+    path.rename(folder / "moved")
+    found.append(lock.is_in_place())
+    path.touch()
+    found.append(lock.is_in_place())
+    path.unlink()
+    (folder / "moved").unlink()
+    folder.rmdir()
+    found.append(lock.is_in_place())
+    lock.release()
+
+    assert found == [True, False, False, False]
+
+
+def test_where_there_are_no_locks_none_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that keeps nobody out need not be put back every second."""
+    monkeypatch.setattr(fcntl, "flock", failing(errno.ENOTSUP))
+    lock = Lock(tmp_path / "r.lock")
+    lock.path.unlink()
+    in_place = lock.is_in_place()
+    lock.release()
+
+    assert in_place
+
+
+def test_a_lock_whose_file_was_deleted_can_be_renewed(tmp_path: Path) -> None:
+    """Others are kept out again, by the same lock; the old file is closed."""
+    path = tmp_path / "r.lock"
+    lock = Lock(path)
+    before = open_files()
+    path.unlink()
+    lock.renew()
+    with pytest.raises(RunLockedError):
+        Lock(path)
+    found = (lock.is_in_place(), len(open_files()) - len(before))
+    lock.release()
+
+    assert found == (True, 0)
+    assert not path.exists()
+
+
+def test_a_lock_that_another_took_meanwhile_cannot_be_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can be tried again; letting go of it does not remove the file of the other."""
+    monkeypatch.setattr("rldk.io.lock._PATIENCE", 0.0)
+    path = tmp_path / "r.lock"
+    lock = Lock(path)
+    path.unlink()
+    other = Lock(path)
+    for _ in range(2):
+        with pytest.raises(RunLockedError):
+            lock.renew()
+    in_place = lock.is_in_place()
+    lock.release()
+    still_held = is_held(path)
+    other.release()
+
+    assert (in_place, still_held) == (False, True)
+
+
+def test_a_lock_on_a_full_disk_holds_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only who holds it cannot be read."""
+    monkeypatch.setattr(os, "pwrite", failing(errno.ENOSPC))
+    lock = Lock(tmp_path / "r.lock")
+    with pytest.raises(RunLockedError, match="being written by another process"):
+        Lock(tmp_path / "r.lock")
+    lock.release()
+
+
+def test_a_lock_file_that_cannot_be_removed_stays_and_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Releasing raises nothing on a disk that became read-only."""
+    lock = Lock(tmp_path / "r.lock")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", failing(errno.EROFS))
+        lock.release()
+
+    assert lock.path.exists()
+    assert not is_held(lock.path)
+
+
+def test_a_forgotten_lock_is_its_other_holders(tmp_path: Path) -> None:
+    """A forked child closes its handle; the parent's goes on to hold."""
+    lock = Lock(tmp_path / "r.lock")
+    inherited = os.dup(lock._fd)
+    lock.forget()
+    held_by_parent = is_held(lock.path)
+    os.close(inherited)
+
+    assert held_by_parent
+    assert not is_held(lock.path)
+    assert lock.path.exists()

@@ -219,3 +219,43 @@ def test_what_is_absent_has_the_meaning_of_the_schema() -> None:
     log.add(3, seq=2, phase=None, attempt=None, rank=None)
 
     assert [(problem.kind, problem.found) for problem in log.problems] == [("step_back", "4"), ("step_back", "3")]
+
+
+def test_after_a_skip_the_next_event_may_have_any_seq() -> None:
+    """The one after it may not, and neither may the first of another attempt."""
+    log = _Log()
+    log.order.skip()
+    for seq, attempt in ((7, 1), (9, 1), (3, 2)):
+        log.add(0, None, seq, attempt=attempt)
+
+    assert log.problems == [
+        Problem("seq_gap", "seq 8", "9: 1 event is missing", "$.seq", 100, 2),
+        Problem("seq_gap", "seq 0", "3: 3 events are missing", "$.seq", 200, 3),
+    ]
+
+
+def test_a_skip_waits_for_an_event_that_has_a_seq() -> None:
+    """One without tells nothing of where the log goes on."""
+    log = _Log()
+    log.order.skip()
+    for seq in (None, 7, 8):
+        log.add(0, None, seq)
+
+    assert log.problems == []
+
+
+def test_after_a_skip_to_a_known_event_the_next_one_follows_it() -> None:
+    """In its attempt by `seq`; a later attempt begins at 0, an earlier one may not come back."""
+    following, later, gap = _Log(), _Log(), _Log()
+    for log in (following, later, gap):
+        log.order.skip(0, 2, 6)
+    following.add(0, None, 7, attempt=2)
+    later.add(0, None, 0, attempt=3)
+    gap.add(0, None, 8, attempt=2)
+    gap.add(0, None, 0, attempt=1)
+
+    assert (following.problems, later.problems) == ([], [])
+    assert gap.problems == [
+        Problem("seq_gap", "seq 7", "8: 1 event is missing", "$.seq", 0, 1),
+        Problem("attempt_back", "attempt >= 2", "1", "$.model_info.attempt", 100, 2),
+    ]

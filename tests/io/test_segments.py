@@ -9,15 +9,24 @@ import pytest
 
 from rldk.errors import RunIdError, RunNotFoundError
 from rldk.io.segments import (
+    COMPRESSIONS,
+    Compression,
     Log,
+    Sealed,
     check_run_id,
     derived_path,
     find_logs,
+    has_segments,
     is_log,
     lock_path,
     log_path,
     new_run_id,
     run_log,
+    sealed_path,
+    sealed_segments,
+    segment_number,
+    segments,
+    whole_log,
 )
 
 HERE = Path("logs")
@@ -109,18 +118,28 @@ def test_the_files_of_a_run_are_named_after_it() -> None:
         ("r1_events.jsonl.gz", None),
         ("r1_events.rank.jsonl", None),
         ("r1_events.rankx.jsonl", None),
-        ("r1_events.000001.jsonl", None),
+        ("r1_events.000001.jsonl", ("r1", 0)),
+        ("r1_events.rank3.000012.jsonl.zst", ("r1", 3)),
+        ("r1_events.000001.jsonl.xz", None),
+        ("r1_events.00001.jsonl", None),
+        ("r1_events.000000.jsonl", None),
+        (".rldk-r1_events.000001.jsonl.zst", None),
+        ("._r1_events.jsonl", None),
+        ("r1_events.0000001.jsonl", None),
+        ("r1_events.1234567.jsonl.gz", ("r1", 0)),
+        ("r1_events.rank0.jsonl", None),
+        ("r1_events.000001.rank3.jsonl", None),
         ("r1_events.jsonl.2.torn", None),
         ("r1_manifest.json", None),
     ],
 )
 def test_a_log_is_known_by_its_name(tmp_path: Path, name: str, log: tuple[str, int] | None) -> None:
-    """Run and rank are read off the name; other files of a run are no logs."""
+    """Run and rank are read off the name, of a sealed segment too; other files of a run are no logs."""
     path = tmp_path / name
     path.touch()
 
     assert is_log(path) is (log is not None)
-    assert find_logs(tmp_path) == ([Log(path, *log)] if log else [])
+    assert find_logs(tmp_path) == ([Log(log_path(tmp_path, *log), *log)] if log else [])
 
 
 def test_the_name_of_a_log_leads_back_to_it(tmp_path: Path) -> None:
@@ -132,9 +151,79 @@ def test_the_name_of_a_log_leads_back_to_it(tmp_path: Path) -> None:
         assert run_log(path) == Log(path, run_id, rank)
 
 
+@pytest.mark.parametrize("rank", [0, 3])
+@pytest.mark.parametrize("number", [1, 999_999, 1_000_000])
+@pytest.mark.parametrize("compression", [None, *COMPRESSIONS])
+def test_the_name_of_a_sealed_segment_leads_back_to_it(
+    tmp_path: Path, rank: int, number: int, compression: Compression | None
+) -> None:
+    """Its path stands for itself alone, and its log is found by it."""
+    log = Log(log_path(tmp_path, "r1", rank), "r1", rank)
+    path = sealed_path(log, number, compression)
+    path.touch()
+    alone = run_log(path)
+
+    assert path.name == (
+        f"r1_events{'.rank3' if rank else ''}.{number:06}.jsonl{'.' + compression if compression else ''}"
+    )
+    assert alone == Log(path, "r1", rank)
+    assert (has_segments(alone), segments(alone)) == (False, [path])
+    assert (whole_log(alone), segment_number(path.name)) == (log, number)
+    assert sealed_segments(log) == [Sealed(path, number, compression)]
+    assert run_log(log.path) == log
+
+
+def test_the_segments_of_a_log_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    """Those of other ranks and runs are not among them; the live file is the last, when there is one."""
+    log = Log(log_path(tmp_path, "r1"), "r1", 0)
+    names = [f"r1_events.{number}.jsonl" for number in ("000002", "000010", "999999", "1000000")]
+    for name in (*reversed(names), "r1_events.rank1.000003.jsonl", "r1_events_events.000004.jsonl", "r2_events.jsonl"):
+        (tmp_path / name).touch()
+    sealed = [tmp_path / name for name in names]
+
+    assert segments(log) == sealed
+    log.path.touch()
+    assert segments(log) == [*sealed, log.path]
+    assert [each.number for each in sealed_segments(log)] == [2, 10, 999_999, 1_000_000]
+    assert [segment_number(path.name) for path in segments(log)] == [2, 10, 999_999, 1_000_000, None]
+
+
+def test_of_a_segment_that_is_there_twice_the_plain_file_counts(tmp_path: Path) -> None:
+    """Between compressing it and removing it, a crash can leave both."""
+    log = Log(log_path(tmp_path, "r1"), "r1", 0)
+    for compression in ("zst", None, "gz"):
+        sealed_path(log, 1, compression).touch()  # type: ignore[arg-type]
+
+    assert sealed_segments(log) == [Sealed(sealed_path(log, 1), 1, None)]
+
+
+def test_a_log_in_no_folder_has_no_segments(tmp_path: Path) -> None:
+    """It has not been begun."""
+    log = Log(log_path(tmp_path / "absent", "r1"), "r1", 0)
+
+    assert (segments(log), sealed_segments(log)) == ([], [])
+
+
+def test_a_file_of_another_name_is_its_own_log(tmp_path: Path) -> None:
+    """It has no sealed segments, whatever stands beside it."""
+    log = Log(tmp_path / "train.jsonl", "train", 0)
+    log.path.touch()
+    (tmp_path / "train_events.000001.jsonl").touch()
+
+    assert (whole_log(log), has_segments(log), segments(log)) == (log, False, [log.path])
+
+
 def test_logs_are_ordered_by_run_and_rank(tmp_path: Path) -> None:
-    """Ranks are numbers: 10 comes after 2."""
-    for name in ("b_events.jsonl", "a_events.rank10.jsonl", "a_events.rank2.jsonl", "a_events.jsonl", "notes.txt"):
+    """Ranks are numbers: 10 comes after 2. A log of several files is one log."""
+    for name in (
+        "b_events.jsonl",
+        "a_events.rank10.jsonl",
+        "a_events.rank2.jsonl",
+        "a_events.rank2.000001.jsonl",
+        "a_events.000001.jsonl.gz",
+        "a_events.000002.jsonl",
+        "notes.txt",
+    ):
         (tmp_path / name).touch()
 
     assert [(log.run_id, log.rank) for log in find_logs(tmp_path)] == [("a", 0), ("a", 2), ("a", 10), ("b", 0)]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from rldk.io.torn import move_torn_tail
+from tests.io.faults import failing
 from tests.runs import files
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 LINES = b'{"step":0}\n{"step":1}\n'
 
@@ -101,3 +103,50 @@ def test_the_log_is_cut_only_when_the_tail_is_safe(tmp_path: Path, monkeypatch: 
         move(path)
 
     assert path.read_bytes() == LINES + b"torn"
+
+
+def test_the_tail_is_on_the_disk_before_the_log_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The side file, its name, then the cut, and that on the disk as well: no power cut takes a byte."""
+    path = tmp_path / "r_events.jsonl"
+    path.write_bytes(LINES + b"torn")
+    calls: list[tuple[str, str]] = []
+
+    def noted(name: str, real: Callable[..., None]) -> Callable[..., None]:
+        def call(fd: int, *arguments: int) -> None:
+            calls.append((name, Path(f"/dev/fd/{fd}").readlink().name))
+            real(fd, *arguments)
+
+        return call
+
+    for name in ("fsync", "ftruncate"):
+        monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+    move(path)
+
+    assert calls == [
+        ("fsync", "r_events.jsonl.2.torn"),
+        ("fsync", tmp_path.name),
+        ("ftruncate", "r_events.jsonl"),
+        ("fsync", "r_events.jsonl"),
+    ]
+
+
+def test_a_tail_that_was_saved_but_not_cut_is_saved_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash in between leaves the tail twice in the side file: nothing is lost, and the log is whole."""
+    path = tmp_path / "r_events.jsonl"
+    path.write_bytes(LINES + b"torn")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", failing(errno.EIO))
+        with pytest.raises(OSError, match="Input/output error"):
+            move(path)
+    move(path)
+
+    assert files(tmp_path) == {"r_events.jsonl": LINES, "r_events.jsonl.2.torn": b"torntorn"}
+
+
+def test_a_sealed_segment_has_a_side_file_of_its_own(tmp_path: Path) -> None:
+    """It is named after the file the bytes were in."""
+    path = tmp_path / "r_events.000003.jsonl"
+    path.write_bytes(LINES + b"torn")
+    move(path, attempt=7)
+
+    assert files(tmp_path) == {"r_events.000003.jsonl": LINES, "r_events.000003.jsonl.7.torn": b"torn"}

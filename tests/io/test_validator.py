@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -12,11 +13,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 
 from rldk.io.codec import encode
+from rldk.io.compression import compress
 from rldk.io.event_schema import MAX_LINE
+from rldk.io.manifest import Manifest, Removed
 from rldk.io.problems import Problem
+from rldk.io.segments import COMPRESSIONS, Compression
 from rldk.io.validator import Report, validate_jsonl_file
 from tests.samples import EXAMPLE, an_event, write_log
 
@@ -270,6 +275,104 @@ def test_a_damaged_line_is_not_also_missing(tmp_path: Path, *, strict: bool) -> 
         log.write_bytes(FIRST + line + THIRD)
 
         assert validate_jsonl_file(log, strict=strict, check_consistency=True).counts == {kind: 1}
+
+
+LIVE: Final = "r1_events.jsonl"
+SECOND: Final = "r1_events.000002.jsonl"
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(
+    ("name", "others", "free"),
+    [
+        (LIVE, [], False),
+        (LIVE, ["r1_events.000003.jsonl.gz"], True),
+        (LIVE, ["r1_manifest.json"], True),
+        (LIVE, ["r1_events.rank1.000001.jsonl", "r2_events.000001.jsonl"], False),
+        ("r1_events.000001.jsonl", [SECOND], False),
+        (SECOND, [], True),
+        ("r1_events.rank3.000012.jsonl", [], True),
+        ("log.jsonl", ["log_events.000001.jsonl"], False),
+    ],
+)
+def test_a_file_that_goes_on_where_another_ended_begins_with_any_seq(
+    tmp_path: Path, name: str, others: list[str], *, free: bool, strict: bool
+) -> None:
+    """A sealed segment but the first, and a live file with others before it, there or removed by retention."""
+    path = write_log(tmp_path / name, [an_event(5), an_event(6), an_event(8), an_event(1, info={"attempt": 2})])
+    for other in others:
+        (tmp_path / other).touch()
+        if other.endswith(".json"):
+            removed = Removed(
+                segments=1,
+                events=5,
+                bytes=1,
+                last_number=1,
+                last_attempt=1,
+                last_seq=4,
+                last_step=4,
+                at="",
+                policy="",
+            )
+            (tmp_path / other).write_bytes(msgspec.json.encode(Manifest(run_id="r1", removed=removed)))
+    problems = validate_jsonl_file(path, strict=strict, check_consistency=True).problems
+    begins = ("seq 0", "5: 5 events are missing", 1)
+
+    assert [(problem.expected, problem.found, problem.line) for problem in problems] == [
+        *([] if free else [begins]),
+        ("seq 7", "8: 1 event is missing", 3),
+        ("seq 0", "1: 1 event is missing", 4),
+    ]
+
+
+def test_the_seq_of_the_first_event_that_can_be_read_is_free(tmp_path: Path) -> None:
+    """A damaged first line is told, and the one after it is no gap."""
+    path = tmp_path / SECOND
+    path.write_bytes(b"{\n" + b"".join(encode(an_event(step)) for step in (6, 7, 9)))
+
+    assert [(each.kind, each.line) for each in validate_jsonl_file(path, strict=True).problems] == [
+        ("bad_json", 1),
+        ("seq_gap", 4),
+    ]
+
+
+def test_a_live_file_may_be_empty_just_after_a_rotation(tmp_path: Path) -> None:
+    """Alone it may not; nor may a sealed segment."""
+    for name in (LIVE, SECOND):
+        (tmp_path / name).touch()
+    counts = [validate_jsonl_file(tmp_path / name, strict=True).counts for name in (LIVE, SECOND)]
+    (tmp_path / SECOND).unlink()
+
+    assert counts == [{}, {"empty_file": 1}]
+    assert validate_jsonl_file(tmp_path / LIVE, strict=True).counts == {"empty_file": 1}
+
+
+@pytest.mark.parametrize("how", COMPRESSIONS)
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_compressed_file_is_checked_as_what_is_in_it(tmp_path: Path, how: Compression, *, strict: bool) -> None:
+    """Lines and bytes are those of the events; progress adds up to the size of the file as it is stored."""
+    events = [an_event(step) for step in range(9000)]
+    plain = write_log(tmp_path / "r1_events.000001.jsonl", [*events[:8000], an_event(7000), *events[8000:]])
+    expected = validate_jsonl_file(plain, strict=strict, check_consistency=True)
+    compressed = compress(plain, how)
+    parts: list[int] = []
+    assert compressed
+    report = validate_jsonl_file(compressed, strict=strict, check_consistency=True, progress=parts.append)
+
+    assert report.counts == {"step_back": 1, "wall_time_back": 1, "seq_repeat": 1, "seq_gap": 1}
+    expected.path = str(compressed)
+    assert report == expected
+    assert sum(parts) == compressed.stat().st_size
+    assert len(parts) > 5
+
+
+def test_json_lines_of_others_may_be_compressed(tmp_path: Path) -> None:
+    """The name of the file says so; the last line needs no newline then, either."""
+    path = tmp_path / "log.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"step":1}\n{"step":2}'))
+
+    assert validate_jsonl_file(path, check_consistency=True)
+    assert validate_jsonl_file(path, strict=True).counts == {"missing_field": 6, "torn_tail": 1}
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:

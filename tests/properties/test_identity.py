@@ -29,7 +29,10 @@ def _decode_all(text: bytes) -> list[Event]:
 
 @given(events)
 def test_an_event_survives_its_line(one: Event) -> None:
-    """Every event the schema allows is encoded to one line, and decoded to itself bit for bit."""
+    """Every event the schema allows is encoded to one line, and decoded to itself bit for bit.
+
+    Seen to fail when NaN is written as null and nothing else, and when floats are rounded to twelve digits.
+    """
     line = encode(one)
 
     assert exact(decode(line)) == exact(one)

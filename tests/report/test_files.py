@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rldk.io.manifest import Attempt, Manifest, read_manifest, write_manifest
+from rldk.io.manifest import Attempt, Manifest, read_manifest
 from rldk.io.segments import run_log
 from rldk.io.writer import open_writer
 from rldk.report import files as report_files
 from rldk.report import final as report_final
 from rldk.report.files import write_files
 from rldk.report.final import build_report
-from tests.runs import TIMESTAMP, eval_event, files, make_event, run_python, write_attempt
+from tests.runs import TIMESTAMP, eval_event, files, make_event, run_python, write_attempt, write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -179,6 +179,16 @@ def test_final_report_json_says_what_became_of_the_run(tmp_path: Path) -> None:
         "outcome_detail": "no manifest says how it ended",
         "steps": [1, 5],
         "duration_seconds": 5.0,
+        "seams": [
+            {
+                "attempt": 2,
+                "resumed_from": 2,
+                "last_step": 4,
+                "first_step": 3,
+                "jumps": {"loss": [None, None]},
+                "gap_seconds": None,
+            }
+        ],
         "counters": {"events": 10, "dropped": 0, "replaced": 3},
         "health": "attention",
         "data_quality": {
@@ -194,7 +204,7 @@ def test_final_report_json_says_what_became_of_the_run(tmp_path: Path) -> None:
     }
 
 
-def test_the_manifest_seals_what_was_counted(tmp_path: Path) -> None:
+def test_the_manifest_says_what_was_counted(tmp_path: Path) -> None:
     """Events, bytes, steps and the sha256 of the log; a flipped bit can be told."""
     path = write_run(tmp_path)
     write_files(run_log(path))
@@ -205,9 +215,15 @@ def test_the_manifest_seals_what_was_counted(tmp_path: Path) -> None:
         "sealed": False,
         "events": 13,
         "bytes": path.stat().st_size,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "first_attempt": 1,
+        "last_attempt": 2,
+        "first_seq": 0,
+        "last_seq": 5,
         "first_step": 1,
         "last_step": 5,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "stored_bytes": path.stat().st_size,
+        "stored_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
 
 
@@ -416,7 +432,9 @@ def test_a_damaged_manifest_is_begun_anew(tmp_path: Path, damage: bytes, caplog:
 
     assert report.final.outcome == "unknown"
     assert read_manifest(run_log(path)).segments == report.manifest.segments
-    assert caplog.messages[0].startswith(f"{tmp_path}/r_manifest.json: the manifest cannot be read and is begun anew: ")
+    assert (tmp_path / "r_manifest.json.damaged").read_bytes() == damage
+    assert caplog.messages[0].startswith(f"{tmp_path}/r_manifest.json: the manifest cannot be read: ")
+    assert caplog.messages[1].startswith(f"{tmp_path}/r_manifest.json.damaged: ")
 
 
 def test_an_attempt_that_came_to_no_event_counts_as_the_last(tmp_path: Path) -> None:
@@ -549,13 +567,13 @@ def test_what_a_writer_puts_into_the_manifest_meanwhile_is_kept(
     """A report built while training ends does not bring back the manifest of before."""
     path = write_run(tmp_path)
     write_manifest(run_log(path), Manifest(run_id="r", attempts=[attempt(2)]))
-    segment = report_files._segment
+    describe = report_files.describe
 
-    def segment_while_training_ends(*arguments: Any) -> Any:
+    def describe_while_training_ends(*arguments: Any, **options: Any) -> Any:
         write_manifest(run_log(path), Manifest(run_id="r", attempts=[attempt(2, outcome="completed")]))
-        return segment(*arguments)
+        return describe(*arguments, **options)
 
-    monkeypatch.setattr(report_files, "_segment", segment_while_training_ends)
+    monkeypatch.setattr(report_files, "describe", describe_while_training_ends)
     report = write_files(run_log(path))
 
     assert [each.outcome for each in read_manifest(run_log(path)).attempts] == ["completed"]

@@ -26,8 +26,9 @@ from rldk import (
 )
 from rldk.integrations.trl import RLDKCallback
 from rldk.io.event_schema import Number, Primitive
+from rldk.io.filters import drop
 from rldk.io.problems import Kind, Problem
-from rldk.io.writer import SegmentWriter
+from rldk.io.writer import Counters, RunWriter, check_options
 
 
 def an_event() -> Event:
@@ -50,16 +51,38 @@ def an_event() -> Event:
 def write(folder: str | Path) -> None:
     """Write events to a log."""
     with closing(open_writer(folder, run_id="r1")) as writer:
-        assert_type(writer, SegmentWriter)
+        assert_type(writer, RunWriter)
         assert_type(writer.write(an_event()), bool)
         assert_type(writer.path, Path)
+        assert_type(writer.counters, Counters)
         assert_type(writer.counters.written, int)
+        assert_type(writer.past, Event | None)
+        assert_type((writer.run_id, writer.attempt), tuple[str, int])
         writer.write({"step": 1})  # type: ignore[arg-type]
     anyones: Writer = open_writer(folder, rank=1, world_size=2, resumed_from=40, on_error="raise")
     anyones.flush()
     anyones.close()
     open_writer(folder, "r1")  # type: ignore[call-arg]
     open_writer(folder, on_error="ignore")  # type: ignore[arg-type]
+    open_writer(folder, rotation="1 h", compression="zst", keep="2 GB", sync="every", if_locked="new_run")
+    open_writer(folder, buffer="100 events", filters=[drop("completions/*"), nothing], on_error=panicked)
+    open_writer(folder, rotation=64_000_000)  # type: ignore[arg-type]
+    open_writer(folder, compression="bz2")  # type: ignore[arg-type]
+    open_writer(folder, if_locked="wait")  # type: ignore[arg-type]
+    open_writer(folder, filters=["loss"])  # type: ignore[list-item]
+    open_writer(folder, on_error=nothing)  # type: ignore[arg-type]
+    check_options(rotation=None, compression="gz")
+    check_options(rotate="1 h")  # type: ignore[call-arg]
+
+
+def nothing(event: Event) -> Event | None:
+    """Leave out an event that has no metrics."""
+    return event if event.metrics else None
+
+
+def panicked(error: RLDKError) -> None:
+    """Stop at the first event that cannot be written."""
+    raise error
 
 
 class Counted:

@@ -18,9 +18,12 @@ __all__ = ["main", "rldk"]
 
 _COMMANDS: Final = {
     "demo": "Train a tiny model with TRL, and see what RLDK records of it.",
+    "repair": "Bring a log back to whole lines, or copy what can be read of it.",
     "report": "Say what became of a run, and build its derived files anew.",
     "schema": "Print the JSON Schema of an event.",
+    "seal": "Finish a run whose process was killed.",
     "validate": "Check event logs, or any JSON lines, line by line.",
+    "verify": "Check that all of a run is there, and as it was written.",
 }
 """Each command's help in a line, so that listing them loads none of them."""
 

@@ -14,12 +14,15 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from rldk.cli.terminal import terminal
 from rldk.errors import RunNotFoundError
+from rldk.io.compression import open_segment
+from rldk.io.opened import Opened, opened
 from rldk.io.problems import KINDS
-from rldk.io.segments import find_logs
-from rldk.io.validator import Report, validate_jsonl_file
+from rldk.io.segments import Log, find_logs, segment_number
+from rldk.io.validator import Report, validate_opened
+from rldk.report.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
 
@@ -49,9 +52,10 @@ def validate(
 ) -> None:
     """Check event logs, or any JSON lines, line by line.
 
-    Each PATH is a file, or a folder of which every event log is checked. A problem is reported with file, line
-    and byte, the field, what was expected and what was found. Without --strict any JSON lines with a step are
-    accepted, and only JSON and primitive types are checked.
+    Each PATH is a file, or a folder of which every segment of every event log is checked. Files that end in .gz
+    or .zst are decompressed. A problem is reported with file, line and byte, the field, what was expected and
+    what was found. Without --strict any JSON lines with a step are accepted, and only JSON and primitive types
+    are checked.
 
     \b
     rldk validate --strict rldk_logs
@@ -60,15 +64,15 @@ def validate(
     Exit codes: 0 valid, 1 invalid, 2 cannot be read.
     """
     console, valid = terminal(), True
-    for path in _files(paths):
+    for segment in _files(paths):
         with ExitStack() as stack:
-            report = validate_jsonl_file(
-                path,
+            report = validate_opened(
+                segment,
                 strict=strict,
                 check_consistency=check_consistency,
                 require=require,
                 max_errors=max_errors,
-                progress=_progress(path, stack),
+                progress=_progress(segment.path, stack),
             )
         valid = valid and report.valid
         report.path = os.fsencode(report.path).decode(errors="backslashreplace")
@@ -79,17 +83,20 @@ def validate(
     sys.exit(0 if valid else 1)
 
 
-def _files(paths: Sequence[Path]) -> list[Path]:
-    files: list[Path] = []
+def _files(paths: Sequence[Path]) -> Iterator[Opened]:
+    """The files that are meant, each open until the next one is asked for."""
+    named: list[Path | Log] = []
     for path in paths:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        logs = [log.path for log in find_logs(path)]
+        logs = find_logs(path) if path.is_dir() else [path]
         if not logs:
             raise RunNotFoundError(path, [])
-        files += logs
-    return files
+        named += logs
+    for each in named:
+        if isinstance(each, Log):
+            yield from opened(each)
+        else:
+            with open_segment(each) as file:
+                yield Opened(each, segment_number(each.name), file)
 
 
 def _progress(path: Path, stack: ExitStack) -> Callable[[int], None] | None:
@@ -104,7 +111,7 @@ def _progress(path: Path, stack: ExitStack) -> Callable[[int], None] | None:
 
 
 def _print(console: Console, report: Report) -> None:
-    lines = f"{report.lines:,} line" + ("" if report.lines == 1 else "s")
+    lines = plural(report.lines, "line")
     if report.valid:
         console.print(f"{report.path}: ", end="")
         console.print("valid", style="bold green", end="")
@@ -118,7 +125,7 @@ def _print(console: Console, report: Report) -> None:
         console.print(f"[{problem.kind}]", style="yellow", soft_wrap=True)
     for kind, count in sorted(report.counts.items()):
         console.print(f"  {count:>5}  {kind}: {KINDS[kind]}", style="dim", soft_wrap=True)
-    end = f"{report.path}: {len(report.problems)} problem" + ("" if len(report.problems) == 1 else "s")
+    end = f"{report.path}: {plural(len(report.problems), 'problem')}"
     more = "; stopped there, --max-errors 0 finds all" if report.stopped else ""
     console.print(end, style="bold red", end="", soft_wrap=True)
     console.print(f" in {lines}{more}", soft_wrap=True)

@@ -6,10 +6,10 @@ import logging
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from rldk.io.clock import RunClock, timestamp
-from rldk.io.manifest import Attempt, read_manifest, write_manifest
+from rldk.io.manifest import Attempt, update_manifest
 from rldk.io.recorder import Recorder
 from rldk.io.segments import log_path, run_log
 from rldk.io.writer import open_writer
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rldk.io.event_schema import Primitive
-    from rldk.io.manifest import Outcome
-    from rldk.io.writer import OnError
+    from rldk.io.manifest import Manifest, Outcome
+    from rldk.io.writer import WriterOptions
 
 __all__ = ["RecordedAttempt", "outcome_at_exit"]
 
@@ -47,8 +47,8 @@ class RecordedAttempt:
         algorithm: what it trains with, as `grpo`.
         trainer_output_dir: where the trainer keeps its checkpoints.
         facts: what is known of this attempt; number, start and end are filled in.
-        on_error: what to do about an event that cannot be written.
         budget: seconds that building the derived files may take.
+        options: how the log is written; see `rldk.io.writer.open_writer`.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class RecordedAttempt:
         algorithm: str,
         trainer_output_dir: str,
         facts: Attempt,
-        on_error: OnError,
         budget: float,
+        **options: Unpack[WriterOptions],
     ) -> None:
         self._key = (os.getpid(), log_path(folder, run_id, rank))
         self.trainer_output_dir = trainer_output_dir
@@ -76,22 +76,18 @@ class RecordedAttempt:
             rank=rank,
             world_size=world_size,
             resumed_from=facts.resumed_from,
-            on_error=on_error,
+            **options,
         )
-        self.run_id = run_id
+        self.run_id = run_id = self._writer.run_id
         self.log = run_log(self._writer.path)
         self._derives = rank == 0
         self._budget = budget
         self._derived_at = -1
-        self._on_error = on_error
+        self._raises = options.get("on_error") == "raise"
         self._warned = self._closed = False
         self._facts = facts
         facts.attempt = self._writer.attempt
-        self._manifest = read_manifest(self.log)
-        self._manifest.framework, self._manifest.algorithm = framework, algorithm
-        # An attempt that wrote no event left its number to this one.
-        others = [each for each in self._manifest.attempts if each.attempt != facts.attempt]
-        self._manifest.attempts = [*others, facts]
+        self._framework, self._algorithm = framework, algorithm
         self._translator = Translator(framework, algorithm)
         self._known = 0
         self._recorder = Recorder(
@@ -116,7 +112,7 @@ class RecordedAttempt:
     def troubled(self) -> bool:
         """Whether the user has been warned of something that went wrong in this attempt."""
         counters = self._writer.counters
-        return self._warned or counters.dropped > 0 or counters.refused > 0
+        return self._warned or counters.held + counters.dropped + counters.refused > 0
 
     def learn(self, model_info: Mapping[str, Primitive]) -> None:
         """Take in what is known of the model by now; it is in all events from here on."""
@@ -125,7 +121,6 @@ class RecordedAttempt:
     def begin_training(self) -> None:
         """Training begins; from now on the run is found again when it is resumed from a checkpoint."""
         self.training = True
-        self._manifest.trainer_output_dir = self.trainer_output_dir
         self._write_manifest()
 
     def record(
@@ -180,8 +175,7 @@ class RecordedAttempt:
         self._derived_at = counters.written
         if self._derives and self._writes:
             try:
-                report = write_files(self.log, deadline=time.monotonic() + self._budget)
-                self._manifest.segments = report.manifest.segments
+                write_files(self.log, deadline=time.monotonic() + self._budget)
             except OSError as error:
                 self._trouble(error, f"build the derived files later with: rldk report {self.log.path}")
 
@@ -190,15 +184,24 @@ class RecordedAttempt:
         if not self._writes:
             return
         self._known = len(self._translator.applied)
-        self._manifest.metrics |= self._translator.applied
         try:
-            write_manifest(self.log, self._manifest)
+            update_manifest(self.log, self._enter)
         except (OSError, UnicodeError) as error:
             self._trouble(error, "the manifest cannot be written, events still can")
 
+    def _enter(self, manifest: Manifest) -> None:
+        """Put into the manifest what this attempt knows."""
+        manifest.framework, manifest.algorithm = self._framework, self._algorithm
+        if self.training:
+            manifest.trainer_output_dir = self.trainer_output_dir
+        manifest.metrics |= self._translator.applied
+        # An attempt that wrote no event left its number to this one.
+        others = [each for each in manifest.attempts if each.attempt != self._facts.attempt]
+        manifest.attempts = [*others, self._facts]
+
     def _trouble(self, error: Exception, what: str) -> None:
         """Tell of a derived file that could not be written; of no more than the first trouble in an attempt."""
-        if self._on_error == "raise":
+        if self._raises:
             raise error
         if not self.troubled:
             self._warned = True

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import inf, isfinite, isnan, nan
-from operator import countOf
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -20,12 +20,18 @@ __all__ = ["LineEncoder", "colons", "decode", "encode"]
 _encode: Final = msgspec.json.Encoder().encode
 _encode_into: Final = msgspec.json.Encoder().encode_into
 _decode: Final = msgspec.json.Decoder(Event).decode
+_as_float: Final = float.conjugate
+"""A float as it is. What is no float it refuses, and Python has nothing quicker that does."""
 _is_timestamp: Final = TIMESTAMP.fullmatch
+_RAW: Final = msgspec.Raw()
+_NEWLINE: Final = ord("\n")
+_LONGEST: Final = 32
+"""No number is longer than this, nor is a timestamp."""
 _VALUES: Final = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
 
 
-class _Head(msgspec.Struct, omit_defaults=True, gc=False):
-    """The part of a line that differs from step to step, in the order it is written."""
+class _Line(msgspec.Struct, omit_defaults=True, gc=False):
+    """A line, in the order it is written: what differs from step to step, then what seldom does, encoded before."""
 
     step: int
     wall_time: float | None
@@ -33,15 +39,10 @@ class _Head(msgspec.Struct, omit_defaults=True, gc=False):
     seq: int | None = None
     metrics: Mapping[str, Number] | None = None
     nonfinite: Mapping[str, str] | None = None
-
-
-class _Tail(msgspec.Struct, gc=False):
-    """The part of a line that seldom differs from step to step, in the order it is written."""
-
-    rng: Mapping[str, Primitive]
-    data_slice: Mapping[str, Primitive]
-    model_info: Mapping[str, Primitive]
-    notes: list[str]
+    rng: msgspec.Raw = _RAW
+    data_slice: msgspec.Raw = _RAW
+    model_info: msgspec.Raw = _RAW
+    notes: msgspec.Raw = _RAW
 
 
 class LineEncoder:
@@ -56,12 +57,10 @@ class LineEncoder:
 
     def __init__(self, stamps: Mapping[str, Primitive] | None = None) -> None:
         self._stamps = dict(stamps or {})
-        self._rng: dict[str, Primitive] = {}
-        self._data_slice: dict[str, Primitive] = {}
-        self._model_info: dict[str, Primitive] = {}
-        self._notes: list[str] = []
-        self._names: list[str] | None = None
-        self._tail = b""
+        self._sections: tuple[Any, ...] = ()
+        self._values: Callable[[Any], Iterable[Any]] = tuple
+        self._count = -1
+        self._tail: tuple[msgspec.Raw, ...] = ()
         self._line = bytearray()
 
     def encode(self, event: Event, seq: int | None = None) -> bytearray:
@@ -81,46 +80,51 @@ class LineEncoder:
         # One test of everything, in one place, is what makes this cost no more than the encoding itself.
         try:
             same = (
-                type(metrics) is dict
-                and event.model_info == self._model_info
-                and event.data_slice == self._data_slice
-                and event.rng == self._rng
-                and event.notes == self._notes
-                and list(metrics) == self._names
-                and countOf(map(type, values := metrics.values()), float) == len(metrics)
-                and isfinite(sum(values))  # type: ignore[arg-type]
+                (event.rng, event.data_slice, event.model_info, event.notes, event.nonfinite) == self._sections
+                and len(metrics) == self._count
                 and type(step) is type(seq) is int
                 and type(wall_time) is float
+                # It picks the metrics by their names, refuses what is no float, and sees NaN and infinities.
+                and isfinite(sum(map(_as_float, self._values(metrics)), wall_time))
                 and 0 <= step <= INT_MAX
-                and 0 <= wall_time < inf
-                and type(timestamp) is str
-                and _is_timestamp(timestamp)
-                and not event.nonfinite
+                and wall_time >= 0
+                and _is_timestamp(timestamp)  # type: ignore[arg-type]
             )
-        except (ValueError, RuntimeError):
-            # numpy and torch do not compare an array with a number; what it is doing here is told below.
+            if same:
+                _encode_into(_Line(step, wall_time, timestamp, seq, metrics, None, *self._tail), line)
+        except (KeyError, RuntimeError, TypeError, ValueError):
+            # Not what it was, and perhaps no event at all: an array cannot even be compared. What it is is told below.
             same = False
-        if same:
-            _encode_into(_Head(step, wall_time, timestamp, seq, metrics), line)
-        else:
+        if not same:
             self._encode_with_care(event, seq)
-        line[-1:] = self._tail
-        if len(line) > MAX_LINE:
-            raise InvalidEventError("$", f"a line of at most {MAX_LINE} bytes", f"one of {len(line)}")
+        line.append(_NEWLINE)
         return line
 
     def _encode_with_care(self, event: Event, seq: int | None) -> None:
         check_position(event, seq)
         check_metrics(event)
         model_info = check_sections(event, self._stamps)
-        head = _Head(event.step, event.wall_time, event.timestamp, seq, *_split(event.metrics))
-        tail = _Tail(event.rng, event.data_slice, model_info, event.notes)
+        tail = tuple(msgspec.Raw(_encode(each)) for each in (event.rng, event.data_slice, model_info, event.notes))
+        line = _Line(event.step, event.wall_time, event.timestamp, seq, *_split(event.metrics), *tail)
         # Until all of it is remembered, nothing is: an interrupt may come in between.
-        self._names = None
-        self._tail = b"," + _encode(tail)[1:] + b"\n"
-        self._rng, self._data_slice, self._model_info = dict(event.rng), dict(event.data_slice), dict(event.model_info)
-        self._notes, self._names = list(event.notes), list(event.metrics)
-        _encode_into(head, self._line)
+        self._sections = ()
+        names = tuple(event.metrics)
+        self._count, self._values = len(names), _getter(names)
+        self._tail = tail
+        _encode_into(line, self._line)
+        size = len(self._line) + 1
+        if size > MAX_LINE:
+            raise InvalidEventError("$", f"a line of at most {MAX_LINE} bytes", f"one of {size}")
+        if size + _LONGEST * (len(names) + 4) < MAX_LINE:
+            # A later line that is like this one cannot be too long.
+            self._sections = (dict(event.rng), dict(event.data_slice), dict(event.model_info), list(event.notes), {})
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Any], Iterable[Any]]:
+    """What picks the values of these names out of a dict; it fails when one is not there."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda metrics: [metrics[name] for name in names]
 
 
 def _split(metrics: Mapping[str, Number]) -> tuple[dict[str, Number], dict[str, str] | None]:

@@ -48,10 +48,13 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.held = False
+        self._take()
+
+    def _take(self) -> None:
         deadline = time.monotonic() + _PATIENCE
         while not self._acquire():
             if time.monotonic() > deadline:
-                raise RunLockedError(path, _holder(path))
+                raise RunLockedError(self.path, _holder(self.path))
             time.sleep(0.02)
 
     def _acquire(self) -> bool:
@@ -76,10 +79,31 @@ class Lock:
             os.pwrite(self._fd, msgspec.json.encode(holder) + b"\n", 0)
         return True
 
+    def is_in_place(self) -> bool:
+        """Whether the file is still the one that keeps others away; somebody may have deleted it."""
+        return not self.held or _same_file(self._fd, self.path)
+
+    def renew(self) -> None:
+        """Take the lock again after its file was deleted.
+
+        Raises:
+            RunLockedError: somebody else has taken it meanwhile.
+            OSError: the file cannot be made.
+        """
+        old = self._fd
+        try:
+            self._take()
+        except BaseException:
+            self._fd = old
+            raise
+        os.close(old)
+
     def release(self) -> None:
         """Give the lock up and remove its file."""
-        if self.held and _same_file(self._fd, self.path):
-            self.path.unlink()
+        with suppress(OSError):
+            # Where nothing can be removed any more, as on a disk that became read-only, a stale file stays.
+            if self.held and _same_file(self._fd, self.path):
+                self.path.unlink()
         self.forget()
 
     def forget(self) -> None:
@@ -108,7 +132,7 @@ def is_held(path: Path) -> bool:
 def _same_file(fd: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(fd), path.stat(follow_symlinks=False))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

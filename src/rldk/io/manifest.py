@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -12,11 +16,22 @@ from rldk.io.segments import derived_path, find_logs
 from rldk.metrics import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from rldk.io.segments import Log
 
-__all__ = ["Attempt", "Manifest", "Outcome", "Segment", "find_resumed", "read_manifest", "write_manifest"]
+__all__ = [
+    "Attempt",
+    "Manifest",
+    "Outcome",
+    "Removed",
+    "Segment",
+    "find_resumed",
+    "load_manifest",
+    "read_manifest",
+    "update_manifest",
+]
 
 Outcome = Literal["completed", "interrupted", "crashed"]
 """How an attempt ended. `interrupted`: stopped before its end by Ctrl-C, by `sys.exit` or by the script itself.
@@ -24,6 +39,8 @@ Outcome = Literal["completed", "interrupted", "crashed"]
 
 MANIFEST_SCHEMA: Final = 1
 _log: Final = logging.getLogger(__name__)
+_PATIENCE: Final = 0.5
+"""Seconds to wait for somebody else who is changing a manifest in the folder."""
 
 
 class Attempt(msgspec.Struct, omit_defaults=True):
@@ -53,17 +70,42 @@ class Attempt(msgspec.Struct, omit_defaults=True):
     """What became of the events, from `rldk.io.writer.Counters`."""
 
 
-class Segment(msgspec.Struct):
+class Segment(msgspec.Struct, kw_only=True):
     """A file of events, as far as it has been counted."""
 
     file: str
     sealed: bool
+    """Whether nothing is written to it any more."""
     events: int
     bytes: int
-    first_step: int | None
-    last_step: int | None
+    """Of the events, uncompressed."""
     sha256: str
-    """Of the first `bytes` bytes."""
+    """Of these bytes."""
+    first_attempt: int | None = None
+    last_attempt: int | None = None
+    first_seq: int | None = None
+    last_seq: int | None = None
+    first_step: int | None = None
+    last_step: int | None = None
+    stored_bytes: int
+    """Of the file as it is stored, compressed or not."""
+    stored_sha256: str
+
+
+class Removed(msgspec.Struct, kw_only=True):
+    """What retention has taken away: all segments from the first on, up to and with `last_number`."""
+
+    segments: int
+    events: int
+    bytes: int
+    last_number: int
+    last_attempt: int | None
+    last_seq: int | None
+    last_step: int | None
+    at: str
+    """Timestamp of the last removal."""
+    policy: str
+    """What was asked for, as `20 segments`."""
 
 
 class Manifest(msgspec.Struct):
@@ -80,24 +122,89 @@ class Manifest(msgspec.Struct):
     metrics: dict[str, Source] = {}
     """The native keys that were renamed, with what exactly they measure."""
     segments: list[Segment] = []
+    removed: Removed | None = None
 
 
-def read_manifest(log: Log) -> Manifest:
-    """The manifest of a log; an empty one when there is none, or none that can be read."""
-    path = derived_path(log, "manifest.json")
+def load_manifest(log: Log) -> Manifest:
+    """The manifest of a log.
+
+    Raises:
+        OSError: it cannot be read; FileNotFoundError when there is none.
+        msgspec.DecodeError, UnicodeDecodeError: it is damaged.
+    """
+    return msgspec.json.decode(derived_path(log, "manifest.json").read_bytes(), type=Manifest)
+
+
+def read_manifest(log: Log, *, warn: bool = False) -> Manifest:
+    """The manifest of a log; an empty one when there is none, or none that can be read.
+
+    Args:
+        log: the log.
+        warn: whether to warn when there is one that cannot be read.
+    """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        return load_manifest(log)
     except FileNotFoundError:
         pass
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        _log.warning("%s: the manifest cannot be read and is begun anew: %s", path, error)
+        if warn:
+            _log.warning("%s: the manifest cannot be read: %s", derived_path(log, "manifest.json"), error)
     return Manifest(run_id=log.run_id, rank=log.rank)
 
 
-def write_manifest(log: Log, manifest: Manifest) -> None:
-    """Put a manifest in the place of the one there was."""
-    with replacing(derived_path(log, "manifest.json")) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+def update_manifest(log: Log, change: Callable[[Manifest], object]) -> Manifest:
+    """Change the manifest of a log, whoever else is changing it at the same time.
+
+    One that cannot be read is kept beside the new one, as `{name}.damaged`.
+
+    Args:
+        log: the log.
+        change: is given the manifest as it is now, and changes it.
+
+    Returns:
+        the manifest as it was written.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = derived_path(log, "manifest.json")
+    with _alone(path.parent):
+        try:
+            manifest = load_manifest(log)
+        except FileNotFoundError:
+            manifest = Manifest(run_id=log.run_id, rank=log.rank)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            damaged = path.replace(path.with_name(f"{path.name}.damaged"))
+            _log.warning("%s: the manifest cannot be read and is begun anew: %s", damaged, error)
+            manifest = Manifest(run_id=log.run_id, rank=log.rank)
+        change(manifest)
+        with replacing(path) as file:
+            file.write(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+    return manifest
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder; go on without it where there are no locks, or its holder does not come to an end."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + _PATIENCE
+        while not _locked(fd) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _locked(fd: int) -> bool:
+    """Try to lock; True as well where the file system has no locks."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def find_resumed(folder: Path, trainer_output_dir: str) -> str | None:

@@ -66,6 +66,7 @@ class Order:
         self._attempts: dict[Any, int] = {}
         self._run_id: object = None
         self._unread = 0
+        self._skipped = False
         self.tail: Tail | None = None
         self.stream = _Stream()
         self.curve = _Curve()
@@ -74,6 +75,15 @@ class Order:
         """Take note of a line that could not be read: the event in it is damaged, but not missing."""
         self._unread += 1
         self.tail = None
+
+    def skip(self, rank: int = 0, attempt: int | None = None, seq: int | None = None) -> None:
+        """Take note that the events before the next one are elsewhere: up to this one, where that is known."""
+        self.tail = None
+        if attempt is None or seq is None:
+            self._skipped = True
+        else:
+            self._attempts[rank] = max(self._attempts.get(rank, 0), attempt)
+            self._streams.setdefault((rank, attempt), _Stream()).seq = seq
 
     def turn(self, tail: Tail, number: int, byte: int) -> None:
         """Make `stream` and `curve` those of the events with this tail."""
@@ -116,8 +126,9 @@ class Order:
                 self._add(Problem("wall_time_back", expected, str(wall_time), "$.wall_time", byte, number))
             stream.wall_time = wall_time
         if seq is not None:
-            self._check_seq(seq, tail.notes, number, byte)
-            stream.seq = seq
+            if not self._skipped:
+                self._check_seq(seq, tail.notes, number, byte)
+            stream.seq, self._skipped = seq, False
         self._unread = 0
 
     def _check_seq(self, seq: int, notes: Iterable[str], number: int, byte: int) -> None:

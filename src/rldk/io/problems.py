@@ -15,6 +15,7 @@ __all__ = ["KINDS", "Kind", "Problem"]
 
 Kind = Literal[
     "attempt_back",
+    "bad_compression",
     "bad_json",
     "bad_value",
     "bare_nonfinite",
@@ -44,6 +45,7 @@ Kind = Literal[
 
 KINDS: Final[dict[Kind, str]] = {
     "attempt_back": "the attempt is lower than on an earlier line of this rank",
+    "bad_compression": "the compressed file is damaged or cut short; what comes before can be read",
     "bad_json": "the line is not JSON",
     "bad_value": "the type is right, the value is not one the field can have",
     "bare_nonfinite": "NaN or Infinity stands bare, which JSON does not allow",
@@ -76,8 +78,8 @@ KINDS: Final[dict[Kind, str]] = {
 class Problem(msgspec.Struct, frozen=True):
     """One thing wrong with a log.
 
-    `byte` counts from the start of the file, `line` from 1. A problem found in a single line on its own has
-    both relative to that line until `at` moves it.
+    `byte` counts from the start of the file, decompressed when it is compressed, and `line` from 1. A problem
+    found in a single line on its own has both relative to that line until `at` moves it.
     """
 
     kind: Kind

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rldk.io.clock import RunClock
     from rldk.io.event_schema import Primitive
-    from rldk.io.writer import Writer
+    from rldk.io.protocol import Writer
     from rldk.metrics import Translator
 
 __all__ = ["Recorder"]

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from rldk.io.reader import whole_size
+from rldk.io.sync import sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,7 @@ def move_torn_tail(fd: int, path: Path, attempt: int) -> tuple[int, Path]:
             saved.write(tail)
             saved.flush()
             os.fsync(saved.fileno())
+        sync_folder(path.parent)
         os.ftruncate(fd, size)
         os.fsync(fd)
     return len(tail), torn

@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from rldk.io.compression import open_segment
 from rldk.io.decoder import Head, LineDecoder, Tail
 from rldk.io.event_schema import INT_MAX, INT_MIN, MAX_LINE
 from rldk.io.explain import explain, explain_foreign
+from rldk.io.manifest import read_manifest
+from rldk.io.opened import Opened
 from rldk.io.order import Order
 from rldk.io.problems import Kind, Problem
 from rldk.io.reader import blocks, damage, is_live
-from rldk.io.segments import is_log
+from rldk.io.segments import is_log, run_log, sealed_segments, segment_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from rldk.io.reader import Block
 
-__all__ = ["Report", "validate_jsonl_file"]
+__all__ = ["Report", "StrictCheck", "check_file", "validate_jsonl_file", "validate_opened"]
 
 _STEP_NAMES: Final = ("step", "global_step", "_step")
 _json: Final = msgspec.json.Decoder().decode
@@ -37,6 +40,7 @@ class Report(msgspec.Struct):
     valid: bool = True
     lines: int = 0
     bytes: int = 0
+    """Of the lines, decompressed."""
     stopped: bool = False
     """Whether the check ended early because `max_errors` problems were found."""
     counts: dict[Kind, int] = {}
@@ -50,11 +54,13 @@ class _Enough(Exception):  # noqa: N818 - it ends the check, it is no error
     """As many problems as were asked for have been found."""
 
 
-class _Check(Protocol):
+class Check(Protocol):
     """Checks the lines of a file, block by block."""
 
     lines: int
     """How many lines were checked so far."""
+    size: int
+    """How many bytes were looked at so far, counted by `check_file`."""
 
     def block(self, text: bytes, byte: int) -> None:
         """Check lines, each with its newline, that begin `byte` bytes into the file."""
@@ -74,7 +80,10 @@ def validate_jsonl_file(
     max_errors: int = 100,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
-    """Check a file of JSON lines.
+    """Check a file of JSON lines, compressed or not.
+
+    A sealed segment, and the live file of a log with sealed segments, is checked by itself: its first event may
+    have any `seq`.
 
     Args:
         path: the file.
@@ -83,54 +92,105 @@ def validate_jsonl_file(
         check_consistency: without `strict`, check too that step, wall_time and seq do not go back or skip.
         require: fields that every line must have, as `metrics.loss` or `model_info.git_sha`.
         max_errors: stop after so many problems; 0 means never.
-        progress: told the size in bytes of each part of the file that was checked.
+        progress: told the size in bytes of each part of the file that was checked, as it is stored.
 
     Returns:
         a report that is true when the file is valid.
 
     Raises:
+        MissingExtraError: the file is compressed with zstd, and `zstandard` is not installed.
         OSError: the file cannot be read.
     """
-    report = Report(path=os.fspath(path), strict=strict)
+    path = Path(path)
+    with open_segment(path) as file:
+        return validate_opened(
+            Opened(path, segment_number(path.name), file),
+            strict=strict,
+            check_consistency=check_consistency,
+            require=require,
+            max_errors=max_errors,
+            progress=progress,
+        )
+
+
+def validate_opened(
+    segment: Opened,
+    *,
+    strict: bool,
+    check_consistency: bool,
+    require: Sequence[str],
+    max_errors: int,
+    progress: Callable[[int], None] | None,
+) -> Report:
+    """Check a file that is open; see `validate_jsonl_file`."""
+    report = Report(path=os.fspath(segment.path), strict=strict)
 
     def add(problem: Problem) -> None:
         report.problems.append(problem)
         if len(report.problems) == max_errors:
             raise _Enough
 
-    order = Order(add) if strict or check_consistency else None
-    check: _Check = _StrictCheck(add, order, require) if strict else _ForeignCheck(add, order, require)
+    order = Order(add)
+    goes_on = _goes_on(segment)
+    if goes_on:
+        order.skip()
+    check: Check = (
+        StrictCheck(add, order, require)
+        if strict
+        else _ForeignCheck(add, order if check_consistency else None, require)
+    )
     try:
-        _check_file(Path(path), report, check, add, progress)
+        check_file(segment, check, add, strict=strict, progress=progress)
+        if not check.lines and not (goes_on and segment.number is None):
+            add(Problem("empty_file", "events, one on each line", "an empty file"))
     except _Enough:
         report.stopped = True
-    report.lines = check.lines
+    report.lines, report.bytes = check.lines, check.size
     report.counts = dict(Counter(problem.kind for problem in report.problems))
     report.valid = not report.problems
     return report
 
 
-def _check_file(
-    path: Path,
-    report: Report,
-    check: _Check,
+def _goes_on(segment: Opened) -> bool:
+    """Whether a file goes on where another one ended."""
+    if segment.number is not None or not is_log(segment.path):
+        return segment.number is not None and segment.number > 1
+    log = run_log(segment.path)
+    return bool(sealed_segments(log)) or read_manifest(log).removed is not None
+
+
+def check_file(
+    segment: Opened,
+    check: Check,
     add: Callable[[Problem], None],
-    progress: Callable[[int], None] | None,
+    *,
+    strict: bool = True,
+    progress: Callable[[int], None] | None = None,
 ) -> None:
-    with path.open("rb", buffering=0) as file:
-        for block in blocks(file):
-            size = len(block.text) + block.skipped
-            report.bytes += size
-            _check_block(block, path, report, check, add)
-            if progress:
-                progress(size)
-    if not report.bytes:
-        add(Problem("empty_file", "events, one on each line", "an empty file"))
+    """Check the lines of a file that is open.
+
+    Args:
+        segment: the file.
+        check: what is asked of its lines.
+        add: told of what is wrong with the file itself.
+        strict: a last line without newline is torn, whoever wrote the file.
+        progress: told the size in bytes of each part that was checked, as it is stored.
+    """
+    done = 0
+    for block in blocks(segment.file):
+        size = len(block.text) + block.skipped
+        check.size += size
+        _check_block(block, segment.path, check, add, strict=strict)
+        if progress:
+            if not segment.file.seekable():
+                stored = os.lseek(segment.file.fileno(), 0, os.SEEK_CUR)
+                size, done = stored - done, stored
+            progress(size)
 
 
-def _check_block(block: Block, path: Path, report: Report, check: _Check, add: Callable[[Problem], None]) -> None:
+def _check_block(block: Block, path: Path, check: Check, add: Callable[[Problem], None], *, strict: bool) -> None:
     torn = block.damage == "torn_tail"
-    if torn and not report.strict and not is_log(path) and _parses(block.text):
+    if torn and not strict and not is_log(path) and _parses(block.text):
         check.block(block.text + b"\n", block.byte)
     elif block.damage:
         check.lose()
@@ -148,15 +208,15 @@ def _parses(line: bytes) -> bool:
     return True
 
 
-class _StrictCheck:
+class StrictCheck:
     """Every line is an event of the schema."""
 
-    def __init__(self, add: Callable[[Problem], None], order: Order | None, require: Sequence[str]) -> None:
+    def __init__(self, add: Callable[[Problem], None], order: Order, require: Sequence[str] = ()) -> None:
         self._add = add
-        self._order = order or Order(add)
+        self._order = order
         self._require = require
         self._decoder = LineDecoder()
-        self.lines = 0
+        self.lines = self.size = 0
 
     def block(self, text: bytes, byte: int) -> None:
         """Check lines. A regular event is compared with its curve right here, which is what makes this fast."""
@@ -215,7 +275,7 @@ class _ForeignCheck:
         self._add = add
         self._order = order
         self._require = require
-        self.lines = 0
+        self.lines = self.size = 0
 
     def block(self, text: bytes, byte: int) -> None:
         """Check lines."""

@@ -1,67 +1,100 @@
-"""Write events so that what was acknowledged stays, whatever becomes of the process or the disk."""
+"""Open a log for writing: the whole stack of writers, built in one place."""
 
 from __future__ import annotations
 
-import errno
-import logging
+import itertools
 import os
-import threading
-import weakref
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict, Unpack, get_args
 
-import msgspec
-
-from rldk.errors import InvalidEventError, WriteFailedError
-from rldk.io.codec import LineEncoder
-from rldk.io.event_schema import SCHEMA_VERSION, Event
-from rldk.io.lock import Lock
-from rldk.io.reader import last_event
-from rldk.io.segments import check_run_id, lock_path, log_path, new_run_id
-from rldk.io.torn import move_torn_tail
-from rldk.io.values import plain_metrics, refusal
+from rldk.errors import RunLockedError
+from rldk.io.buffer import BufferWriter
+from rldk.io.clock import SystemClock
+from rldk.io.compression import check_available
+from rldk.io.event_schema import SCHEMA_VERSION
+from rldk.io.filters import FilterWriter
+from rldk.io.quantities import Quantity, parse
+from rldk.io.ranks import found_rank
+from rldk.io.sealing import Policy
+from rldk.io.segment_writer import Counters, OnError, SegmentWriter
+from rldk.io.segments import COMPRESSIONS, Compression, Log, check_run_id, log_path, new_run_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rldk.io.clock import Clock
     from rldk.io.event_schema import Primitive
+    from rldk.io.filters import Filter
+    from rldk.io.protocol import Writer
 
-__all__ = ["Counters", "OnError", "SegmentWriter", "Writer", "open_writer", "run_folder"]
+__all__ = [
+    "Counters",
+    "IfLocked",
+    "OnError",
+    "RunWriter",
+    "WriterOptions",
+    "check_options",
+    "open_writer",
+    "policy",
+    "run_folder",
+]
 
-OnError = Literal["warn", "raise"]
-"""What to do about an event that cannot be written: one warning for all of them, or an error for each."""
-
-_log: Final = logging.getLogger(__name__)
-
-
-class Writer(Protocol):
-    """Takes events. Writers around a writer filter, buffer or forward; the innermost writes to disk."""
-
-    def write(self, event: Event) -> bool:
-        """Take an event. True: it is in the kernel's hands and survives the death of this process."""
-        ...
-
-    def flush(self) -> None:
-        """Hand on whatever is held back."""
-        ...
-
-    def close(self) -> None:
-        """Flush, and give up what is held open. Closing again does nothing."""
-        ...
+IfLocked = Literal["raise", "new_run"]
+"""What to do when another process writes this run: refuse, or write a run of its own, named `{run_id}-2`."""
 
 
-class Counters(msgspec.Struct):
-    """What became of the events a writer was given.
+class WriterOptions(TypedDict, total=False):
+    """How a log is written: the arguments of `open_writer` that an integration hands on."""
 
-    `dropped` events could not be written; they keep their seq, and a note in the log accounts for them.
-    `refused` events are none the schema allows. `refused_metrics` were left out of events written otherwise.
-    `torn_bytes` had been left without a newline by an earlier crash.
+    rotation: str | None
+    compression: Compression | None
+    keep: str | None
+    sync: str
+    buffer: str | None
+    filters: Sequence[Filter]
+    on_error: OnError
+    if_locked: IfLocked
+
+
+class RunWriter:
+    """The writer of a run: what `open_writer` gives.
+
+    Args:
+        segments: the innermost writer.
+        buffer: the writer that holds events back, if there is one.
+        filters: the outermost writer, if there is one.
     """
 
-    written: int = 0
-    dropped: int = 0
-    refused: int = 0
-    refused_metrics: int = 0
-    torn_bytes: int = 0
+    def __init__(self, segments: SegmentWriter, buffer: BufferWriter | None, filters: FilterWriter | None) -> None:
+        self.run_id = segments.run_id
+        self.path = segments.path
+        """The live file of the log."""
+        self.attempt = segments.attempt
+        """The number of this attempt of the rank, from 1."""
+        self.past = segments.past
+        """The last event that earlier attempts left in the log, None when there is none."""
+        self._segments = segments
+        self._buffer = buffer
+        self._filters = filters
+        outermost: Writer = filters or buffer or segments
+        self.write: Final = outermost.write
+        """Take an event; see `SegmentWriter.write`."""
+        self.flush: Final = outermost.flush
+        """Write what is buffered or held, if that is possible now."""
+        self.close: Final = outermost.close
+        """Write what is buffered or held, and give up the log."""
+
+    @property
+    def counters(self) -> Counters:
+        """What became of the events so far."""
+        counters = self._segments.counters
+        if self._buffer is not None:
+            counters.buffered = self._buffer.buffered
+        if self._filters is not None:
+            counters.filtered = self._filters.filtered
+            counters.filtered_metrics = self._filters.filtered_metrics
+        return counters
 
 
 def run_folder(output_dir: str | os.PathLike[str]) -> Path:
@@ -73,11 +106,19 @@ def open_writer(
     output_dir: str | os.PathLike[str],
     *,
     run_id: str | None = None,
-    rank: int = 0,
-    world_size: int = 1,
+    rank: int | None = None,
+    world_size: int | None = None,
     resumed_from: int | None = None,
+    rotation: str | None = "128 MB",
+    compression: Compression | None = None,
+    keep: str | None = None,
+    sync: str = "1 s",
+    buffer: str | None = None,
+    filters: Sequence[Filter] = (),
     on_error: OnError = "warn",
-) -> SegmentWriter:
+    if_locked: IfLocked = "raise",
+    clock: Clock | None = None,
+) -> RunWriter:
     """Open the log of a run for writing: one attempt of one rank.
 
     What the log holds already stays: the new attempt is appended, and numbered one higher than the last. A
@@ -86,255 +127,173 @@ def open_writer(
     Args:
         output_dir: the folder of the run's files, made when absent; `RLDK_OUTPUT_DIR` wins over it.
         run_id: the run, a new one when not given; `RLDK_RUN_ID` wins over it.
-        rank: the rank this process writes for; each has a file of its own.
-        world_size: how many ranks there are.
+        rank: the rank this process writes for; each has a file of its own. When not given, `torch.distributed` is
+            asked if it is in use, then `RANK`, then `SLURM_PROCID`; else it is 0.
+        world_size: how many ranks there are; found like the rank.
         resumed_from: the step this attempt continues after, None for one that begins at the beginning.
-        on_error: `warn` logs one warning and counts, `raise` raises for each event.
+        rotation: the size (`64 MB`) or age (`1 h`) at which the live file is sealed and a new one begun; None for
+            one file that grows.
+        compression: how sealed segments are compressed, in the background: `gz`, or `zst` which needs the extra
+            `zstd`; None leaves them as they are.
+        keep: how many sealed segments (`20 segments`), how much of them (`2 GB`) or how old ones (`30 days`) are
+            kept; None keeps all. What is removed is gone, and the manifest says so.
+        sync: how much a power cut may take. `1 s`: what was written in the last second, and while the disk took it;
+            a thread in the background sees to it. `100 events`: at most so many; whoever writes the last of
+            them waits for the disk. `every`: no event that was acknowledged. `none`: what the kernel has not written
+            back by itself.
+        buffer: hold events back and write them together, so many (`100 events`) or for so long (`2 s`); they are
+            not acknowledged until then, and a killed process takes them with it. None holds nothing back.
+        filters: what is asked in turn about each event before it is written; see `rldk.io.filters`.
+        on_error: `warn` logs one warning and counts, `raise` raises for each event, and a function is called with
+            the error of each.
+        if_locked: when another process writes this run and rank, `raise` refuses, `new_run` writes a run of its own,
+            `{run_id}-2` or the next that is free.
+        clock: where time comes from.
 
     Raises:
         ValueError: an argument is not what it can be; RunIdError: the run id could not be part of a file name.
         RunLockedError: another writer holds the log.
+        MissingExtraError: `zst` was asked for and zstandard is not installed.
         OSError: the folder or the file cannot be made.
     """
-    if on_error not in {"warn", "raise"}:
-        raise ValueError(f"on_error: expected warn or raise, found {on_error!r}")
-    _check_count("rank", rank, 0)
-    _check_count("world_size", world_size, 1)
+    settings = _settings(
+        rotation=rotation,
+        compression=compression,
+        keep=keep,
+        sync=sync,
+        buffer=buffer,
+        filters=filters,
+        on_error=on_error,
+        if_locked=if_locked,
+    )
+    rank, world_size = _rank(rank, world_size)
+    stamps: dict[str, Primitive] = {"schema": SCHEMA_VERSION, "rank": rank}
+    if world_size is not None:
+        stamps["world_size"] = world_size
+    if resumed_from is not None:
+        stamps["resumed_from"] = _count("resumed_from", resumed_from, 0)
     named = os.environ.get("RLDK_RUN_ID") or run_id
     run_id = check_run_id(new_run_id("run") if named is None else named)
-    stamps: dict[str, Primitive] = {"run_id": run_id, "schema": SCHEMA_VERSION, "rank": rank, "world_size": world_size}
-    if resumed_from is not None:
-        _check_count("resumed_from", resumed_from, 0)
-        stamps["resumed_from"] = resumed_from
-    return SegmentWriter(run_folder(output_dir), run_id, rank, stamps, on_error=on_error)
 
-
-def _check_count(name: str, value: object, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise ValueError(f"{name}: expected an integer >= {least}, found {value!r}")
-
-
-class SegmentWriter:
-    """Appends events to the log of one rank, each with one `write(2)`.
-
-    It sets `seq` and stamps `model_info`. Threads may share it. In a forked child it is inert, so that the
-    workers of a data loader cannot write under their parent's seq.
-
-    A write that fails is undone: the file is cut back to its last whole line. While even that fails, nothing
-    more is written.
-
-    Args:
-        folder: the folder of the run's files, made when absent.
-        run_id: the run.
-        rank: the rank.
-        stamps: what goes into the `model_info` of every event, beside `attempt`.
-        on_error: what to do about an event that cannot be written.
-    """
-
-    def __init__(
-        self, folder: Path, run_id: str, rank: int, stamps: dict[str, Primitive], *, on_error: OnError
-    ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = log_path(folder, run_id, rank)
-        self.run_id = run_id
-        self._on_error = on_error
-        self._troubled = False
-        self._closed = ""
-        self._busy = False
-        self._mutex = threading.RLock()
-        self._notes: list[str] = []
-        self._dropped: tuple[int, int] | None = None
-        self._dropped_events = self._refused = self._refused_metrics = 0
-        self._lock = Lock(lock_path(folder, run_id, rank))
-        self._fd = -1
-        try:
-            self._open(stamps)
-        except BaseException:
-            if self._fd >= 0:
-                os.close(self._fd)
-            self._lock.release()
-            raise
-        _writers.add(self)
-
-    def _open(self, stamps: dict[str, Primitive]) -> None:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._fd = os.open(self.path, flags, 0o666)
-        with open(self._fd, "rb", buffering=0, closefd=False) as file:
-            self.past = last_event(file)
-            """The last event that earlier attempts left in the log, None when there is none."""
-        self.attempt = 1 + (self.past.attempt if self.past else 0)
-        """The number of this attempt of the rank, from 1."""
-        self._torn_bytes, torn = move_torn_tail(self._fd, self.path, self.attempt)
-        if self._torn_bytes:
-            moved = f"{self._torn_bytes} bytes of an unfinished line were moved to {torn.name}"
-            self._notes.append(f"torn_tail: {moved}")
-            _log.warning("%s: %s", self.path, moved)
-        self._encoder = LineEncoder({**stamps, "attempt": self.attempt})
-        self._written = (os.fstat(self._fd).st_size, 0)
-        """The size of the file with its last whole line, and the seq of the next event."""
-        self._writing = 0
-        """The length of the line whose write has not been seen to end."""
-
-    def write(self, event: Event) -> bool:
-        """Append an event.
-
-        Returns:
-            True when the kernel has the whole line, False when it was dropped or refused.
-
-        Raises:
-            InvalidEventError: the event cannot be an event, and `on_error` is `raise`.
-            WriteFailedError: it could not be written, and `on_error` is `raise`.
-        """
-        with self._mutex:
-            if self._busy:
-                return self._turn_away()
-            try:
-                self._busy = True
-                if self._closed or self._writing or self._notes or self._dropped:
-                    return self._append_after_trouble(event)
-                return self._append(event)
-            except InvalidEventError as error:
-                self._refused += 1
-                return self._trouble(error)
-            except OSError as error:
-                if error.errno is None:
-                    # None of the system's: a signal handler raised it, as a timeout does.
-                    raise
-                self._drop()
-                return self._trouble(WriteFailedError(self.path, error.strerror or str(error)), error)
-            finally:
-                self._busy = False
-
-    def _append(self, event: Event) -> bool:
-        size, seq = self._written
-        try:
-            line = self._encoder.encode(event, seq)
-        except InvalidEventError:
-            line = self._encode_rest(event, seq)
-        self._writing = length = len(line)
-        done = os.write(self._fd, line)
-        if done < length:
-            _write_rest(self._fd, line, done)
-        self._written = (size + length, seq + 1)
-        self._writing = 0
-        return True
-
-    def _append_after_trouble(self, event: Event) -> bool:
-        """Append an event that accounts for what went wrong before it."""
-        if self._closed:
-            raise OSError(errno.EBADF, self._closed)
-        if self._writing:
-            self._settle()
-        notes = [*event.notes, *self._notes]
-        if self._dropped:
-            first, last = self._dropped
-            notes.append(f"events_dropped: {last - first + 1}, seq {first}-{last}")
-        self._append(msgspec.structs.replace(event, notes=notes))
-        self._notes, self._dropped = [], None
-        return True
-
-    def _encode_rest(self, event: Event, seq: int) -> bytearray:
-        """Encode what can be of an event, with a note that names the metrics that cannot."""
-        metrics, refused = plain_metrics(event.metrics)
-        notes = [*event.notes, refusal(refused)] if refused else event.notes
-        line = self._encoder.encode(msgspec.structs.replace(event, metrics=metrics, notes=notes), seq)
-        self._refused_metrics += len(refused)
-        return line
-
-    def _settle(self) -> None:
-        """Bring the file back to whole lines after a write that failed, or was interrupted from outside."""
-        size, seq = self._written
-        there = os.fstat(self._fd).st_size
-        if there - size > self._writing:
-            raise OSError(errno.EIO, "another process wrote to the file")
-        if there - size == self._writing:
-            self._written = (there, seq + 1)
-            self._notes, self._dropped = [], None
-        elif there > size:
-            os.ftruncate(self._fd, size)
-        else:
-            self._written = (there, seq)
-        self._writing = 0
-
-    def _drop(self) -> None:
-        """Count an event that could not be written, and take back what there is of it."""
-        _, attempted = self._written
-        with suppress(OSError):
-            if self._writing:
-                self._settle()
-        size, seq = self._written
-        if seq > attempted:
-            # All of it is there, whatever the error was.
-            return
-        self._written = (size, seq + 1)
-        self._dropped = (self._dropped[0] if self._dropped else seq, seq)
-        self._dropped_events += 1
-
-    @property
-    def counters(self) -> Counters:
-        """What became of the events so far."""
-        return Counters(
-            written=self._written[1] - self._dropped_events,
-            dropped=self._dropped_events,
-            refused=self._refused,
-            refused_metrics=self._refused_metrics,
-            torn_bytes=self._torn_bytes,
+    def open_segments(run_id: str) -> SegmentWriter:
+        return SegmentWriter(
+            Log(log_path(run_folder(output_dir), run_id, rank), run_id, rank),
+            {"run_id": run_id, **stamps},
+            rotation=settings.rotation,
+            sync=settings.sync,
+            policy=settings.policy,
+            on_error=on_error,
+            clock=clock or SystemClock(),
         )
 
-    def _trouble(self, error: Exception, cause: Exception | None = None) -> Literal[False]:
-        if self._on_error == "raise":
-            raise error from cause
-        if not self._troubled:
-            self._troubled = True
-            _log.warning("%s; training goes on, further events that cannot be written are only counted", error)
-        return False
-
-    def _turn_away(self) -> Literal[False]:
-        """Refuse the event of a signal handler that came in the middle of a write: it would wait for itself."""
-        self._refused += 1
-        return self._trouble(WriteFailedError(self.path, "a write of the same thread is under way"))
-
-    def flush(self) -> None:
-        """Do nothing: every event written is in the kernel's hands already."""
-
-    def close(self) -> None:
-        """Give up the file and the lock; events written from now on are dropped."""
-        with self._mutex:
-            if not self._closed:
-                with suppress(OSError):
-                    if self._writing:
-                        self._settle()
-                self._let_go("the writer is closed")
-                self._lock.release()
-
-    def _leave_to_parent(self) -> None:
-        """Become inert, and hold neither file nor lock: this process is a forked child."""
-        self._mutex, self._busy = threading.RLock(), False
-        if not self._closed:
-            self._let_go("this is a forked process; its parent writes the log")
-            self._lock.forget()
-
-    def _let_go(self, why: str) -> None:
-        """Close the file; its number is forgotten, because the next file opened may be given the same."""
-        self._closed, fd, self._fd, self._writing = why, self._fd, -1, 0
-        os.close(fd)
+    segments = open_segments(run_id) if if_locked == "raise" else _open_free(run_id, open_segments)
+    buffering = BufferWriter(settings.buffer, to=segments) if settings.buffer else None
+    filtering = FilterWriter(filters, to=buffering or segments) if filters else None
+    return RunWriter(segments, buffering, filtering)
 
 
-def _write_rest(fd: int, line: bytearray, done: int) -> None:
-    """Write what the kernel did not take at once, as on a nearly full disk."""
-    while done < len(line):
-        count = os.write(fd, line[done:])
-        if not count:
-            raise OSError(errno.EIO, "the kernel took no bytes")
-        done += count
+class _Settings(NamedTuple):
+    """What the options of a writer mean."""
+
+    rotation: Quantity | None
+    policy: Policy
+    sync: Quantity | None
+    buffer: Quantity | None
 
 
-_writers: Final[weakref.WeakSet[SegmentWriter]] = weakref.WeakSet()
+_PLAIN: Final = WriterOptions(
+    rotation=None,
+    compression=None,
+    keep=None,
+    sync="none",
+    buffer=None,
+    filters=(),
+    on_error="warn",
+    if_locked="raise",
+)
 
 
-def _leave_writers_to_parent() -> None:
-    for writer in list(_writers):
-        writer._leave_to_parent()  # noqa: SLF001 - the same module
+def check_options(**options: Unpack[WriterOptions]) -> None:
+    """Do nothing when `open_writer` can be called with these options.
+
+    Raises:
+        as `open_writer`; TypeError: there is no such option.
+    """
+    complete: WriterOptions = {**_PLAIN, **options}
+    _settings(**complete)
 
 
-os.register_at_fork(after_in_child=_leave_writers_to_parent)
+def _settings(
+    *,
+    rotation: str | None,
+    compression: str | None,
+    keep: str | None,
+    sync: str,
+    buffer: str | None,
+    filters: Sequence[Filter],
+    on_error: OnError,
+    if_locked: str,
+) -> _Settings:
+    for each in filters:
+        if not callable(each):
+            raise TypeError(f"filters: expected functions of an event, found {each!r}")
+    if not callable(on_error) and on_error not in {"warn", "raise"}:
+        raise ValueError(f"on_error: expected warn, raise or a function, found {on_error!r}")
+    if if_locked not in get_args(IfLocked):
+        raise ValueError(f"if_locked: expected raise or new_run, found {if_locked!r}")
+    return _Settings(
+        rotation=None if rotation is None else parse(rotation, of=("bytes", "seconds"), name="rotation"),
+        policy=policy(compression, keep),
+        sync=_sync(sync),
+        buffer=None if buffer is None else parse(buffer, of=("events", "seconds"), name="buffer"),
+    )
+
+
+def policy(compression: str | None, keep: str | None) -> Policy:
+    """What becomes of sealed segments, from what a user says.
+
+    Raises:
+        ValueError: it is not what can be said; MissingExtraError: zstandard is not installed.
+    """
+    kept = None if keep is None else parse(keep, of=("segments", "bytes", "seconds"), name="keep")
+    return Policy(_compression(compression), kept)
+
+
+def _open_free(run_id: str, open_segments: Callable[[str], SegmentWriter]) -> SegmentWriter:
+    """Open the first of `run_id`, `{run_id}-2`, `{run_id}-3` and so on that nobody writes."""
+    for name in itertools.chain([run_id], (f"{run_id}-{number}" for number in itertools.count(2))):
+        with suppress(RunLockedError):
+            return open_segments(check_run_id(name))
+    raise AssertionError("there is always another name")
+
+
+def _rank(rank: int | None, world_size: int | None) -> tuple[int, int | None]:
+    """Rank and world size, as given or as found; what is not known of a rank that was given stays unknown."""
+    if rank is None or world_size is None:
+        found = found_rank()
+        rank, world_size = (found[0] if rank is None else rank), (found[1] if world_size is None else world_size)
+    return _count("rank", rank, 0), None if world_size is None else _count("world_size", world_size, 1)
+
+
+def _count(name: str, value: object, least: int) -> int:
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name}: expected an integer >= {least}, found {value!r}")
+    return value
+
+
+def _compression(compression: str | None) -> Compression | None:
+    """A compression that can be had here."""
+    if compression is None:
+        return None
+    for each in COMPRESSIONS:
+        if compression == each:
+            check_available(each)
+            return each
+    raise ValueError(f"compression: expected {' or '.join(COMPRESSIONS)}, found {compression!r}")
+
+
+def _sync(sync: str) -> Quantity | None:
+    """The sync policy; None when syncing is left to the kernel."""
+    if sync in {"none", "every"}:
+        return None if sync == "none" else Quantity("events", 1)
+    return parse(sync, of=("seconds", "events"), name="sync, if not none or every")

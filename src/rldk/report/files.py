@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import hashlib
 import io
 import tempfile
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from rldk.io.manifest import Segment, read_manifest, write_manifest
+from rldk.io.manifest import update_manifest
 from rldk.io.replace import replacing
-from rldk.io.segments import derived_path
+from rldk.io.sealing import describe
+from rldk.io.segments import derived_path, whole_log
 from rldk.report.final import build_report
 from rldk.report.summary import curve_key, points
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rldk.io.event_schema import Event
+    from rldk.io.manifest import Manifest
     from rldk.io.segments import Log
     from rldk.report.final import Report
     from rldk.report.summary import Summary
@@ -34,24 +35,20 @@ _LEADING: Final = ("phase", "eval_set", "step", "wall_time", "timestamp", "attem
 def write_files(log: Log, *, deadline: float | None = None) -> Report:
     """Build a run's derived files anew, each put into place whole.
 
-    They are `metrics.csv`, `metrics.json`, `alerts.json`, `final_report.json`, and the segments of the manifest.
+    They are `metrics.csv`, `metrics.json`, `alerts.json` and `final_report.json`; in the manifest, the live file.
 
     Raises:
         TimeoutError: the deadline passed; files not yet built are as they were.
         OSError: the log cannot be read, or a file not be written.
     """
+    log = whole_log(log)
     report = build_report(log, deadline=deadline)
     with replacing(derived_path(log, "metrics.csv")) as file:
         _write_csv(file, report.effective(), report.summary.columns)
     _write_json(derived_path(log, "metrics.json"), _aggregates(log, report.summary))
     _write_json(derived_path(log, "alerts.json"), {"schema": 1, "checked": [], "alerts": []})
     _write_json(derived_path(log, "final_report.json"), report.final)
-    segments = [_segment(log, report.summary)]
-    # Read anew, because a writer at work may have put more into it since.
-    manifest = read_manifest(log)
-    manifest.segments = segments
-    write_manifest(log, manifest)
-    return report._replace(manifest=manifest)
+    return report._replace(manifest=_enter_live(log))
 
 
 def _write_json(path: Path, content: object) -> None:
@@ -111,19 +108,11 @@ def _cell(value: float | None) -> Any:
     return value
 
 
-def _segment(log: Log, summary: Summary) -> Segment:
-    size, digest = 0, hashlib.sha256()
-    with log.path.open("rb") as file:
-        while chunk := file.read(2**20):
-            size += len(chunk)
-            digest.update(chunk)
-    attempts = [each for each in summary.attempts.values() if each.first_step is not None]
-    return Segment(
-        file=log.path.name,
-        sealed=False,
-        events=sum(each.events for each in summary.attempts.values()),
-        bytes=size,
-        first_step=attempts[0].first_step if attempts else None,
-        last_step=attempts[-1].last_step if attempts else None,
-        sha256=digest.hexdigest(),
-    )
+def _enter_live(log: Log) -> Manifest:
+    """Enter the live file in the manifest as it is now; sealed segments are entered by those who seal them."""
+    live = [describe(log.path, sealed=False)] if log.path.exists() else []
+
+    def change(manifest: Manifest) -> None:
+        manifest.segments = [each for each in manifest.segments if each.sealed] + live
+
+    return update_manifest(log, change)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 from rldk.io.clock import timestamp
-from rldk.io.history import cuts, effective, with_attempt
+from rldk.io.history import Seam, cuts, effective, with_attempt
 from rldk.io.manifest import read_manifest
 from rldk.io.problems import Problem
-from rldk.io.reader import is_live, read_events
+from rldk.io.reader import is_live, read_log
+from rldk.io.segments import whole_log
 from rldk.report.summary import AttemptSummary, Summary, summarise
 
 if TYPE_CHECKING:
@@ -21,12 +22,19 @@ if TYPE_CHECKING:
 
     from rldk.io.event_schema import Event
     from rldk.io.manifest import Manifest
+    from rldk.io.opened import Opened
     from rldk.io.segments import Log
 
 __all__ = ["DataQuality", "FinalReport", "Report", "ReportOutcome", "build_report"]
 
 ReportOutcome = Literal["completed", "interrupted", "crashed", "running", "unknown"]
 """How the last attempt ended; `unknown` when its process is gone and left no manifest to say so."""
+
+
+class LogProblem(Problem, frozen=True, kw_only=True):
+    """A problem, and the file of the log that has it."""
+
+    file: str
 
 
 class DataQuality(msgspec.Struct):
@@ -42,7 +50,7 @@ class DataQuality(msgspec.Struct):
     """Events left out because a later attempt replaced them."""
     notes: dict[str, int]
     """How often each kind of note was made, by its code."""
-    problems: list[Problem]
+    problems: list[LogProblem]
     """Lines of the log that could not be read."""
 
 
@@ -58,6 +66,8 @@ class FinalReport(msgspec.Struct):
     duration_seconds: float
     """From the beginning of the run to its last event, downtime included."""
     attempts: list[AttemptSummary]
+    seams: list[Seam]
+    """Where an attempt took over from the one before."""
     counters: dict[str, int]
     """Events in the log that count, and events that could not be written."""
     health: Literal["good", "attention"]
@@ -80,42 +90,53 @@ class Report(NamedTuple):
 class _Reading:
     """The events of a log, read again for each pass, with what could not be read.
 
-    Each pass sees the events that the first one saw, though the log may grow meanwhile.
+    Each pass sees the events that the first one saw, though the log may grow meanwhile and its live file be
+    sealed; only what retention removes between two passes is gone in the second.
     """
 
     def __init__(self, log: Log, deadline: float | None) -> None:
-        self._path = log.path
+        self._log = log
         self._deadline = deadline
-        self._count: int | None = None
-        self.problems: list[Problem] = []
+        self._seen: Counter[int | None] | None = None
+        """How many events the first pass saw in each file, by its number."""
+        self.problems: list[LogProblem] = []
 
     def events(self) -> Iterator[Event]:
         """The events from the first, whichever pass this is."""
-        count = 0
-        found = read_events(self._path, mode="salvage", history="all", on_problem=self._found)
-        for event in itertools.islice(found, self._count):
-            if self._deadline and count % 1000 == 0 and time.monotonic() > self._deadline:
-                raise TimeoutError(f"{self._path}: building the derived files took too long")
-            count += 1
-            yield event
-        self._count = count
+        seen = Counter[int | None]()
+        number: int | None = None
 
-    def _found(self, _path: Path, problem: Problem) -> None:
-        if self._count is None:
-            self.problems.append(problem)
+        def begin(segment: Opened) -> None:
+            nonlocal number
+            # A sealed segment that the first pass did not see is what it saw as the live file.
+            number = segment.number if self._seen is None or segment.number in self._seen else None
+
+        for count, event in enumerate(read_log(self._log, "salvage", self._found, begin)):
+            if self._deadline and count % 1000 == 0 and time.monotonic() > self._deadline:
+                raise TimeoutError(f"{self._log.path}: building the derived files took too long")
+            if self._seen is not None and seen[number] == self._seen[number]:
+                break
+            seen[number] += 1
+            yield event
+        self._seen = self._seen or seen
+
+    def _found(self, path: Path, problem: Problem) -> None:
+        if self._seen is None:
+            self.problems.append(LogProblem(*msgspec.structs.astuple(problem), file=path.name))
 
 
 def build_report(log: Log, *, deadline: float | None = None) -> Report:
     """Read a log and say what became of the run.
 
     Args:
-        log: the log of the run's lowest rank.
+        log: the log of the run's lowest rank, or a segment of it; all of the log is read.
         deadline: the moment, on the monotonic clock, at which to give up.
 
     Raises:
         TimeoutError: the deadline passed.
         OSError: the log cannot be read.
     """
+    log = whole_log(log)
     reading = _Reading(log, deadline)
     summary = Summary()
     notes: dict[str, int] = {}
@@ -134,12 +155,12 @@ def build_report(log: Log, *, deadline: float | None = None) -> Report:
         return effective(reading.events(), last_steps)
 
     summarise(counting(), summary)
-    manifest = read_manifest(log)
+    manifest = read_manifest(log, warn=True)
     return Report(_final_report(log, summary, notes, reading.problems, manifest), summary, manifest, counting)
 
 
 def _final_report(
-    log: Log, summary: Summary, notes: dict[str, int], problems: list[Problem], manifest: Manifest
+    log: Log, summary: Summary, notes: dict[str, int], problems: list[LogProblem], manifest: Manifest
 ) -> FinalReport:
     nonfinite = _counts(summary, "nonfinite")
     outcome, detail = _outcome(log, summary, manifest)
@@ -153,6 +174,7 @@ def _final_report(
         steps=summary.steps,
         duration_seconds=summary.wall_time,
         attempts=list(summary.attempts.values()),
+        seams=summary.seams,
         counters={"events": summary.events, "dropped": dropped, "replaced": summary.replaced},
         health="attention" if bad else "good",
         data_quality=DataQuality(

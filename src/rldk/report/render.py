@@ -8,15 +8,18 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from rldk.report.words import duration, number, plural
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import RenderableType
 
+    from rldk.io.history import Seam
     from rldk.report.final import Report
     from rldk.report.summary import Curve
 
-__all__ = ["IMPORTANT", "number", "render_report", "sparkline"]
+__all__ = ["IMPORTANT", "render_report", "sparkline"]
 
 IMPORTANT: Final = (
     "reward_mean",
@@ -59,13 +62,6 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
     return "".join(_BARS[round((mean - low) / (high - low) * top) if high > low else 0] for mean in means)
 
 
-def number(value: float | None) -> str:
-    """A number to four digits, a dash for none; whole numbers below a billion in full."""
-    if value is None:
-        return "-"
-    return str(value) if isinstance(value, int) and abs(value) < 10**9 else f"{value:.4g}"
-
-
 def render_report(report: Report, width: int = 80) -> RenderableType:
     """A report as something rich can print."""
     final, summary = report.final, report.summary
@@ -75,7 +71,8 @@ def render_report(report: Report, width: int = 80) -> RenderableType:
         (final.outcome, f"bold {_COLOURS[final.outcome]}"),
         f"  {final.outcome_detail}".rstrip(),
     )
-    lines: list[RenderableType] = [head, Text(_facts(report), style="dim"), *_quality(report)]
+    lines: list[RenderableType] = [head, Text(_facts(report), style="dim")]
+    lines += [*map(Text, map(_seam, final.seams)), *_quality(report)]
     for curve in summary.curves.values():
         if table := _table(curve, width):
             lines += [Text(), table]
@@ -85,18 +82,30 @@ def render_report(report: Report, width: int = 80) -> RenderableType:
 def _facts(report: Report) -> str:
     final, summary = report.final, report.summary
     steps = "no training steps" if final.steps is None else f"steps {final.steps[0]} to {final.steps[1]}"
-    facts = [steps, _plural(summary.events, "event"), _plural(len(final.attempts), "attempt")]
+    facts = [steps, plural(summary.events, "event"), plural(len(final.attempts), "attempt")]
     if summary.replaced:
         facts.append(f"{summary.replaced} replaced by a later attempt")
     return ", ".join([*facts, duration(final.duration_seconds)])
 
 
+def _seam(seam: Seam) -> str:
+    """A seam in a line: `attempt 2 went on after step 10 of 16, 4.2 s later: loss 0.41 -> 0.43`."""
+    if seam.resumed_from is None:
+        place = f"began at step {seam.first_step}, the one before had reached step {seam.last_step}"
+    else:
+        of = f" of {seam.last_step}" if seam.last_step != seam.resumed_from else ""
+        place = f"went on after step {seam.resumed_from}{of}"
+    later = "" if seam.gap_seconds is None else f", {duration(seam.gap_seconds)} later"
+    jumps = [f"{name} {number(before)} -> {number(after)}" for name, (before, after) in seam.jumps.items()]
+    return f"attempt {seam.attempt} {place}{later}" + (f": {', '.join(jumps)}" if jumps else "")
+
+
 def _quality(report: Report) -> list[Text]:
     quality = report.final.data_quality
-    nonfinite = [f"{name} was NaN or infinite {_plural(count, 'time')}" for name, count in quality.nonfinite.items()]
+    nonfinite = [f"{name} was NaN or infinite {plural(count, 'time')}" for name, count in quality.nonfinite.items()]
     if dropped := report.final.counters["dropped"]:
-        nonfinite.append(f"{_plural(dropped, 'event')} could not be written")
-    damaged = [f"line {problem.line}, byte {problem.byte}: {problem.kind}" for problem in quality.problems]
+        nonfinite.append(f"{plural(dropped, 'event')} could not be written")
+    damaged = [f"{each.file}, line {each.line}, byte {each.byte}: {each.kind}" for each in quality.problems]
     return [Text(text, style="red") for text in nonfinite] + [Text(text, style="yellow") for text in damaged]
 
 
@@ -105,7 +114,7 @@ def _table(curve: Curve, width: int) -> Table | None:
     if not shown:
         return None
     rows = [[name, *map(number, (each.first, each.last, each.min, each.max))] for name, each in shown.items()]
-    table = Table(box=None, padding=(0, 2, 0, 0), title=f"{curve.name}, {_plural(curve.points, 'point')}")
+    table = Table(box=None, padding=(0, 2, 0, 0), title=f"{curve.name}, {plural(curve.points, 'point')}")
     table.title_justify, table.title_style = "left", "bold"
     table.add_column("", no_wrap=True)
     for title in _NUMBERS:
@@ -116,16 +125,3 @@ def _table(curve: Curve, width: int) -> Table | None:
     for row, each in zip(rows, shown.values(), strict=True):
         table.add_row(*row, sparkline(each.trace, bars) if curve.points > 1 else "")
     return table
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: `3.2 s`, `4 min 05 s`, `7 h 12 min`."""
-    if round(seconds, 1) < 60:  # noqa: PLR2004 - a minute
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from rldk.io.history import Seam, Seams
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -147,6 +149,9 @@ class Summary:
     def __init__(self) -> None:
         self.curves: dict[CurveKey, Curve] = {}
         self.attempts: dict[int, AttemptSummary] = {}
+        self.seams: list[Seam] = []
+        """Where an attempt took over from the one before."""
+        self._seams = Seams()
         self.events = 0
         """Events that count, those replaced by a later attempt left out."""
         self.duplicates = 0
@@ -192,6 +197,8 @@ class Summary:
             facts.first_step = event.step if facts.first_step is None else facts.first_step
             facts.last_step = event.step
         self.wall_time = max(self.wall_time, event.wall_time or 0.0)
+        if seam := self._seams.add(event):
+            self.seams.append(seam)
         for match in filter(None, map(_DROPPED.match, event.notes)):
             self._dropped.add((attempt, int(match[1]), int(match[2])))
 

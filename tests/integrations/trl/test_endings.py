@@ -102,9 +102,15 @@ def test_the_report_of_a_killed_run(endings: dict[str, Ending], tiny: Tiny, tmp_
             "sealed": False,
             "events": 2,
             "bytes": log.stat().st_size,
+            "sha256": before[0].hex(),
+            "first_attempt": 1,
+            "last_attempt": 1,
+            "first_seq": 0,
+            "last_seq": 1,
             "first_step": 1,
             "last_step": 2,
-            "sha256": before[0].hex(),
+            "stored_bytes": log.stat().st_size,
+            "stored_sha256": before[0].hex(),
         }
     ]
 

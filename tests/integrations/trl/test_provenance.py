@@ -102,7 +102,7 @@ def test_arguments_that_make_no_sense() -> None:
     """A run id that could be no file name, and an unknown on_error, are told at once, not in the middle of training."""
     with pytest.raises(RunIdError, match=r"\Arun_id '\.\./x': expected 1 to 128 characters"):
         RLDKCallback(run_id="../x")
-    with pytest.raises(ValueError, match=r"\Aon_error: expected warn or raise, found 'ignore'\Z"):
+    with pytest.raises(ValueError, match=r"\Aon_error: expected warn, raise or a function, found 'ignore'\Z"):
         RLDKCallback(on_error="ignore")  # type: ignore[arg-type]
 
 
@@ -196,7 +196,10 @@ def test_the_commit_that_is_trained_from(lab: Lab, monkeypatch: pytest.MonkeyPat
     ("value", "recorded"), [("0", 0), ("123", 123), ("random", "random"), ("", None), (None, None)]
 )
 def test_the_hash_seed(lab: Lab, monkeypatch: pytest.MonkeyPatch, value: str | None, recorded: object) -> None:
-    """`python_hash_seed` is PYTHONHASHSEED as it was found."""
+    """`python_hash_seed` is PYTHONHASHSEED as it was found.
+
+    Seen to fail when a seed that nobody measured is given as 42.
+    """
     if value is None:
         monkeypatch.delenv("PYTHONHASHSEED", raising=False)
     else:
@@ -242,7 +245,7 @@ def test_the_manifest_tells_where_the_run_comes_from(lab: Lab, monkeypatch: pyte
         "optim": "adamw_torch_fused",
         "output_dir": str(lab.folder / "trainer"),
     }
-    assert attempt["counters"] == {"written": 2, "dropped": 0, "refused": 0, "refused_metrics": 0, "torn_bytes": 0}
+    assert {name: count for name, count in attempt["counters"].items() if count} == {"written": 2}
     assert attempt["started"] < attempt["ended"]
 
 

@@ -248,7 +248,7 @@ def test_a_trainer_that_was_succeeded_is_silent(lab: Lab, caplog: pytest.LogCapt
     assert said(caplog) == [
         (
             f"{lab.logs}/run_events.jsonl: the event was not written: the writer is closed; "
-            "training goes on, further events that cannot be written are only counted"
+            "training goes on, further events like it are only counted"
         )
     ]
 

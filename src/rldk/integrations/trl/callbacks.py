@@ -9,7 +9,7 @@ import sys
 import time
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from transformers import TrainerCallback
 
@@ -19,7 +19,7 @@ from rldk.integrations.trl.facts import algorithm, attempt_facts, batch_facts, f
 from rldk.integrations.trl.logs import counter_note, leftovers, loss_note, read_entry
 from rldk.io.manifest import find_resumed
 from rldk.io.segments import check_run_id, new_run_id
-from rldk.io.writer import run_folder
+from rldk.io.writer import check_options, run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rldk.io.event_schema import Primitive
     from rldk.io.manifest import Attempt
-    from rldk.io.writer import OnError
+    from rldk.io.writer import WriterOptions
 
 __all__ = ["RLDKCallback"]
 
@@ -45,7 +45,7 @@ def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
         try:
             hook(self, args, state, control, **kwargs)
         except Exception as error:
-            if self._on_error == "raise":
+            if self._options.get("on_error") == "raise":
                 raise
             self._troubles.report(hook.__name__, error, self._attempt.recorded if self._attempt else None)
 
@@ -81,8 +81,9 @@ class RLDKCallback(TrainerCallback):
         run_id: the run. When not given, a trainer that resumes goes on with the run it has recorded before,
             and any other begins a new one. `RLDK_RUN_ID` wins over it.
         all_ranks: record every rank in a file of its own, not only the main process.
-        on_error: `warn` reports trouble once and goes on, `raise` lets it stop the training.
         report_budget: seconds that building the derived files may take at the end.
+        options: how the log is written: `rotation`, `compression`, `keep`, `sync`, `buffer`, `filters`, `on_error`
+            and `if_locked` of `rldk.open_writer`. `on_error="raise"` lets trouble stop the training.
     """
 
     def __init__(
@@ -92,16 +93,15 @@ class RLDKCallback(TrainerCallback):
         run_id: str | None = None,
         *,
         all_ranks: bool = False,
-        on_error: OnError = "warn",
         report_budget: float = 30.0,
+        **options: Unpack[WriterOptions],
     ) -> None:
-        if on_error not in {"warn", "raise"}:
-            raise ValueError(f"on_error: expected warn or raise, found {on_error!r}")
+        check_options(**options)
         self._folder = Path(output_dir)
         self._enabled = enable_jsonl_logging and os.environ.get("RLDK_DISABLE_JSONL", "").lower() not in _TRUE
         self._run_id = None if run_id is None else check_run_id(run_id)
         self._all_ranks = all_ranks
-        self._on_error = on_error
+        self._options = options
         self._budget = report_budget
         self._attempt: _TrainerAttempt | None = None
         self._gave_up = False
@@ -189,8 +189,8 @@ class RLDKCallback(TrainerCallback):
             algorithm=algorithm(args),
             trainer_output_dir=os.path.abspath(args.output_dir or "."),  # noqa: PTH100 - a string for JSON
             facts=facts,
-            on_error=self._on_error,
             budget=self._budget,
+            **self._options,
         )
         self._attempt = _TrainerAttempt(recorded, facts, args, state, kwargs)
         weakref.finalize(self, _close, recorded, self._troubles)
