@@ -139,13 +139,14 @@ def tend(log: Log, policy: Policy, *, clock: Clock | None = None, stop: Callable
     errors = []
     last = 0
     try:
-        gone = _gone(read_manifest(log))
+        manifest = read_manifest(log)
+        entries = {segment_number(each.file): each for each in manifest.segments}
         for sealed in sealed_segments(log):
             last = sealed.number
-            if last <= gone:
+            if last <= _gone(manifest):
                 continue
             try:
-                _finish(log, sealed, policy.compression, stop)
+                _finish(log, sealed, entries.get(last), policy.compression, stop)
             except FileNotFoundError:
                 # Somebody has removed it; `rldk verify` will tell.
                 continue
@@ -161,12 +162,13 @@ def tend(log: Log, policy: Policy, *, clock: Clock | None = None, stop: Callable
     return errors
 
 
-def _finish(log: Log, sealed: Sealed, compression: Compression | None, stop: Callable[[], bool]) -> None:
-    """Enter one segment in the manifest, and compress it."""
+def _finish(
+    log: Log, sealed: Sealed, entry: Segment | None, compression: Compression | None, stop: Callable[[], bool]
+) -> None:
+    """Enter one segment in the manifest, which has that entry of it, and compress it."""
     if stop():
         raise _Stopped
     path = sealed.path
-    entry = _entry(read_manifest(log), sealed.number)
     if entry is None or entry.file != path.name:
         if not sealed.compression:
             _force(path)
@@ -180,10 +182,6 @@ def _finish(log: Log, sealed: Sealed, compression: Compression | None, stop: Cal
     if wanted and not sealed.compression and (compressed := compress(path, wanted, stop=stop)):
         size, digest = _stored(compressed)
         _enter(log, msgspec.structs.replace(entry, file=compressed.name, stored_bytes=size, stored_sha256=digest))
-
-
-def _entry(manifest: Manifest, number: int) -> Segment | None:
-    return next((each for each in manifest.segments if segment_number(each.file) == number), None)
 
 
 def _force(path: Path) -> None:
