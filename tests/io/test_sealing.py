@@ -339,6 +339,23 @@ def test_an_unfinished_line_of_an_abandoned_segment_is_moved_out(tmp_path: Path)
     assert (tmp_path / "r_events.000001.jsonl.3.torn").read_bytes() == b"torn"
 
 
+@pytest.mark.parametrize(("number", "entered"), [(errno.ENOSPC, 0), (errno.EPERM, 1)])
+def test_an_unfinished_line_that_cannot_be_moved_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, entered: int
+) -> None:
+    """On a full disk the segment waits for room; one that can never be cut is entered as it is."""
+    log = the_log(tmp_path)
+    sealed_path(log, 1).write_bytes(encode(make_event(0, seq=0)) + b"torn")
+    with monkeypatch.context() as patch:
+        patch.setattr(sealing, "move_torn_tail", failing(number))
+        errors = [error.errno for error in tend(log, Policy())]
+    found = len(read_manifest(log).segments)
+
+    assert (errors, found) == ([number] * (1 - entered), entered)
+    assert tend(log, Policy()) == []
+    assert sealed_path(log, 1).read_bytes().endswith(b"torn") is bool(entered)
+
+
 def test_a_segment_is_on_the_disk_before_it_is_in_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is counted there must not be gone after a power cut."""
     synced = []

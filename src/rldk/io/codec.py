@@ -23,7 +23,6 @@ _decode: Final = msgspec.json.Decoder(Event).decode
 _as_float: Final = float.conjugate
 """A float as it is. What is no float it refuses, and Python has nothing quicker that does."""
 _is_timestamp: Final = TIMESTAMP.fullmatch
-_RAW: Final = msgspec.Raw()
 _NEWLINE: Final = ord("\n")
 _LONGEST: Final = 32
 """No number is longer than this, nor is a timestamp."""
@@ -39,10 +38,8 @@ class _Line(msgspec.Struct, omit_defaults=True, gc=False):
     seq: int | None = None
     metrics: Mapping[str, Number] | None = None
     nonfinite: Mapping[str, str] | None = None
-    rng: msgspec.Raw = _RAW
-    data_slice: msgspec.Raw = _RAW
-    model_info: msgspec.Raw = _RAW
-    notes: msgspec.Raw = _RAW
+    tail: msgspec.Raw = msgspec.field(name="rng", default=msgspec.Raw())
+    """`rng`, and with it all the members that follow."""
 
 
 class LineEncoder:
@@ -60,7 +57,7 @@ class LineEncoder:
         self._sections: tuple[Any, ...] = ()
         self._values: Callable[[Any], Iterable[Any]] = tuple
         self._count = -1
-        self._tail: tuple[msgspec.Raw, ...] = ()
+        self._tail = msgspec.Raw()
         self._line = bytearray()
 
     def encode(self, event: Event, seq: int | None = None) -> bytearray:
@@ -75,11 +72,10 @@ class LineEncoder:
         """
         if seq is None:
             seq = event.seq
-        line, metrics, step, wall_time = self._line, event.metrics, event.step, event.wall_time
-        timestamp = event.timestamp
+        step, wall_time, timestamp, metrics = event.step, event.wall_time, event.timestamp, event.metrics
         # One test of everything, in one place, is what makes this cost no more than the encoding itself.
         try:
-            same = (
+            if (
                 (event.rng, event.data_slice, event.model_info, event.notes, event.nonfinite) == self._sections
                 and len(metrics) == self._count
                 and type(step) is type(seq) is int
@@ -89,35 +85,37 @@ class LineEncoder:
                 and 0 <= step <= INT_MAX
                 and wall_time >= 0
                 and _is_timestamp(timestamp)  # type: ignore[arg-type]
-            )
-            if same:
-                _encode_into(_Line(step, wall_time, timestamp, seq, metrics, None, *self._tail), line)
+            ):
+                line = self._line
+                _encode_into(_Line(step, wall_time, timestamp, seq, metrics, None, self._tail), line)
+                line.append(_NEWLINE)
+                return line
         except (KeyError, RuntimeError, TypeError, ValueError):
             # Not what it was, and perhaps no event at all: an array cannot even be compared. What it is is told below.
-            same = False
-        if not same:
-            self._encode_with_care(event, seq)
-        line.append(_NEWLINE)
-        return line
+            pass
+        return self._encode_with_care(event, seq)
 
-    def _encode_with_care(self, event: Event, seq: int | None) -> None:
+    def _encode_with_care(self, event: Event, seq: int | None) -> bytearray:
         check_position(event, seq)
         check_metrics(event)
         model_info = check_sections(event, self._stamps)
-        tail = tuple(msgspec.Raw(_encode(each)) for each in (event.rng, event.data_slice, model_info, event.notes))
-        line = _Line(event.step, event.wall_time, event.timestamp, seq, *_split(event.metrics), *tail)
+        sections = {"data_slice": event.data_slice, "model_info": model_info, "notes": event.notes}
+        tail = msgspec.Raw(_encode(event.rng) + b"," + _encode(sections)[1:-1])
+        line = _Line(event.step, event.wall_time, event.timestamp, seq, *_split(event.metrics), tail)
         # Until all of it is remembered, nothing is: an interrupt may come in between.
         self._sections = ()
         names = tuple(event.metrics)
         self._count, self._values = len(names), _getter(names)
         self._tail = tail
         _encode_into(line, self._line)
-        size = len(self._line) + 1
+        self._line.append(_NEWLINE)
+        size = len(self._line)
         if size > MAX_LINE:
             raise InvalidEventError("$", f"a line of at most {MAX_LINE} bytes", f"one of {size}")
         if size + _LONGEST * (len(names) + 4) < MAX_LINE:
             # A later line that is like this one cannot be too long.
             self._sections = (dict(event.rng), dict(event.data_slice), dict(event.model_info), list(event.notes), {})
+        return self._line
 
 
 def _getter(names: tuple[str, ...]) -> Callable[[Any], Iterable[Any]]:

@@ -188,9 +188,14 @@ def _force(path: Path) -> None:
     """Force a segment to the disk, in whole lines: one that was given up may end in what could not be cut off."""
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        with suppress(OSError), open(fd, "rb", buffering=0, closefd=False) as file:
-            last = last_event(file)
+        try:
+            with open(fd, "rb", buffering=0, closefd=False) as file:
+                last = last_event(file)
             move_torn_tail(fd, path, last.attempt if last else 1)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                # There will be room another time; what cannot be cut for another reason stays as it is.
+                raise
         os.fsync(fd)
     finally:
         os.close(fd)
