@@ -281,6 +281,17 @@ def test_who_asks_to_be_told_is_told_when_the_batch_is_written(tmp_path: Path, m
     assert writer.counters == Counters(written=1, dropped=1)
 
 
+def test_what_is_no_event_is_refused_behind_the_buffer(tmp_path: Path) -> None:
+    """It raises into no training, and the others of its batch are written."""
+    writer = open_writer(tmp_path, run_id="r", buffer="3 events")
+    for event in (make_event(0), make_event(1, rng=None, notes=7), make_event(2)):
+        writer.write(event)
+    writer.close()
+
+    assert steps(writer.path) == [0, 2]
+    assert writer.counters == Counters(written=2, refused=1)
+
+
 def test_a_closed_writer_with_a_buffer_drops_events(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """At once and with a warning, not when a buffer is full that nobody empties."""
     writer = open_writer(tmp_path, run_id="r", buffer="100 events")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from rldk.io import manifest as module
+from rldk.io import lock as module
 from rldk.io.manifest import Attempt, Manifest, Removed, Segment, find_resumed, read_manifest, update_manifest
 from rldk.io.segments import Log, log_path
 from rldk.metrics import Translator

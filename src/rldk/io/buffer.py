@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from copy import copy
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -96,11 +97,5 @@ class BufferWriter:
 
 def _copy(event: Event) -> Event:
     """An event that stays as it is when the caller goes on to change its dicts."""
-    return msgspec.structs.replace(
-        event,
-        metrics=dict(event.metrics),
-        rng=dict(event.rng),
-        data_slice=dict(event.data_slice),
-        model_info=dict(event.model_info),
-        notes=list(event.notes),
-    )
+    sections = ("metrics", "rng", "data_slice", "model_info", "notes")
+    return msgspec.structs.replace(event, **{name: copy(getattr(event, name)) for name in sections})

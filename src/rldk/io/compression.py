@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rldk.io.segments import Compression
 
-__all__ = ["DamagedSegmentError", "check_available", "compress", "open_segment"]
+__all__ = ["DamagedSegmentError", "Stopped", "check_available", "compress", "never", "open_segment"]
 
 _CHUNK: Final = 2**20
 _PIECE: Final = 512
@@ -171,15 +171,16 @@ class _Decompressed(io.RawIOBase):
         return DamagedSegmentError(self._path, f"whole {self._format.name} data", found)
 
 
-class _Stopped(Exception):  # noqa: N818 - it ends the work, it is no error
-    """Compressing was called off."""
+class Stopped(Exception):  # noqa: N818 - it ends the work, it is no error
+    """The work was called off."""
 
 
-def _never() -> bool:
+def never() -> bool:
+    """Whether to stop: no."""
     return False
 
 
-def compress(path: Path, compression: Compression, *, stop: Callable[[], bool] = _never) -> Path | None:
+def compress(path: Path, compression: Compression, *, stop: Callable[[], bool] = never) -> Path | None:
     """Put a compressed file in the place of a sealed segment, which nobody writes to any more.
 
     The compressed file is written beside it, read back and compared, and moved into place; only then the plain
@@ -209,7 +210,7 @@ def compress(path: Path, compression: Compression, *, stop: Callable[[], bool] =
     except BaseException as error:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
-        if isinstance(error, _Stopped):
+        if isinstance(error, Stopped):
             return None
         raise
     sync_folder(path.parent)
@@ -251,7 +252,7 @@ def _read_back(path: Path, written: bytes, stop: Callable[[], bool]) -> None:
 def _chunks(file: IO[bytes], stop: Callable[[], bool]) -> Iterator[bytes]:
     while chunk := file.read(_CHUNK):
         if stop():
-            raise _Stopped
+            raise Stopped
         yield chunk
 
 

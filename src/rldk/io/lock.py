@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,13 +16,14 @@ from rldk.errors import RunLockedError
 from rldk.io.clock import timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Lock", "is_held"]
+__all__ = ["Lock", "alone", "is_held"]
 
 _log: Final = logging.getLogger(__name__)
 _PATIENCE: Final = 0.5
-"""Seconds to wait for a lock: a reader that tests it holds it for a moment."""
+"""Seconds to wait for a lock: who tests one, or changes a manifest, holds it for a moment."""
 
 
 class _Holder(msgspec.Struct):
@@ -119,14 +120,33 @@ def is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
+        return _try(fd, fcntl.LOCK_SH) is False
     finally:
         os.close(fd)
-    return False
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder; go on without it where there are no locks, or its holder does not come to an end."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + _PATIENCE
+        while _try(fd, fcntl.LOCK_EX) is False and time.monotonic() < deadline:
+            time.sleep(0.005)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _try(fd: int, kind: int) -> bool | None:
+    """Whether the lock was to be had; None where the file system has no locks."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 def _same_file(fd: int, path: Path) -> bool:

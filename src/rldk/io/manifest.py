@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from rldk.io.lock import alone
 from rldk.io.replace import replacing
 from rldk.io.segments import derived_path, find_logs
 from rldk.metrics import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from rldk.io.segments import Log
@@ -39,8 +36,6 @@ Outcome = Literal["completed", "interrupted", "crashed"]
 
 MANIFEST_SCHEMA: Final = 1
 _log: Final = logging.getLogger(__name__)
-_PATIENCE: Final = 0.5
-"""Seconds to wait for somebody else who is changing a manifest in the folder."""
 
 
 class Attempt(msgspec.Struct, omit_defaults=True):
@@ -168,7 +163,7 @@ def update_manifest(log: Log, change: Callable[[Manifest], object]) -> Manifest:
         OSError: it cannot be written.
     """
     path = derived_path(log, "manifest.json")
-    with _alone(path.parent):
+    with alone(path.parent):
         try:
             manifest = load_manifest(log)
         except FileNotFoundError:
@@ -181,30 +176,6 @@ def update_manifest(log: Log, change: Callable[[Manifest], object]) -> Manifest:
         with replacing(path) as file:
             file.write(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
     return manifest
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a lock on a folder; go on without it where there are no locks, or its holder does not come to an end."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        deadline = time.monotonic() + _PATIENCE
-        while not _locked(fd) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _locked(fd: int) -> bool:
-    """Try to lock; True as well where the file system has no locks."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def find_resumed(folder: Path, trainer_output_dir: str) -> str | None:

@@ -17,7 +17,7 @@ import msgspec
 from rldk.errors import InvalidLineError, MissingExtraError
 from rldk.io.clock import SystemClock, timestamp
 from rldk.io.codec import decode
-from rldk.io.compression import compress, open_segment
+from rldk.io.compression import Stopped, compress, never, open_segment
 from rldk.io.event_schema import MAX_LINE
 from rldk.io.manifest import Removed, Segment, read_manifest, update_manifest
 from rldk.io.reader import last_event
@@ -52,15 +52,7 @@ class Policy(NamedTuple):
     """How many segments, bytes or seconds to keep; None keeps all."""
 
 
-class _Stopped(Exception):  # noqa: N818 - it ends the work, it is no error
-    """The work is to be left for later."""
-
-
-def _never() -> bool:
-    return False
-
-
-def describe(path: Path, *, sealed: bool = True, stop: Callable[[], bool] = _never) -> Segment:
+def describe(path: Path, *, sealed: bool = True, stop: Callable[[], bool] = never) -> Segment:
     """Count a file of events, compressed or not, and sum it up.
 
     Raises:
@@ -72,7 +64,7 @@ def describe(path: Path, *, sealed: bool = True, stop: Callable[[], bool] = _nev
     with open_segment(path) as file:
         while chunk := file.read(_CHUNK):
             if stop():
-                raise _Stopped
+                raise Stopped
             digest.update(chunk)
             size += len(chunk)
             lines += chunk.count(b"\n")
@@ -121,7 +113,7 @@ def next_number(log: Log) -> int:
     return 1 + max([*sealed, *entered, _gone(manifest)])
 
 
-def tend(log: Log, policy: Policy, *, clock: Clock | None = None, stop: Callable[[], bool] = _never) -> list[OSError]:
+def tend(log: Log, policy: Policy, *, clock: Clock | None = None, stop: Callable[[], bool] = never) -> list[OSError]:
     """Bring the sealed segments of a log to where the policy wants them, from wherever a crash left them.
 
     Each is forced to the disk, entered in the manifest, and compressed; the oldest are removed. What is done
@@ -155,7 +147,7 @@ def tend(log: Log, policy: Policy, *, clock: Clock | None = None, stop: Callable
             except MissingExtraError as error:
                 errors.append(OSError(errno.ENOTSUP, str(error), str(sealed.path)))
         _retire(log, last, policy.keep, clock or SystemClock())
-    except _Stopped:
+    except Stopped:
         pass
     except OSError as error:
         errors.append(error)
@@ -167,7 +159,7 @@ def _finish(
 ) -> None:
     """Enter one segment in the manifest, which has that entry of it, and compress it."""
     if stop():
-        raise _Stopped
+        raise Stopped
     path = sealed.path
     if entry is None or entry.file != path.name:
         if not sealed.compression:

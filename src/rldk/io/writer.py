@@ -211,6 +211,7 @@ _PLAIN: Final = WriterOptions(
     on_error="warn",
     if_locked="raise",
 )
+"""Options that ask for nothing: they stand in for those that were not given."""
 
 
 def check_options(**options: Unpack[WriterOptions]) -> None:
