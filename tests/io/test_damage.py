@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 FIRST, LINE, THIRD = (encode(an_event(step)) for step in range(3))
 
 
+FOREIGN = {"bad_checksum", "bad_record", "bad_row", "too_large"}
+"""What can be wrong with the logs of other tools only; tests/adapters provokes it."""
+
+
 class Damage(NamedTuple):
     """A damaged log, and the one problem that is to be found in it."""
 
@@ -394,8 +398,8 @@ def test_a_reader_refuses_a_line_for_the_same_reason(tmp_path: Path, damage: Dam
 
 
 def test_every_kind_of_damage_is_provoked() -> None:
-    """There is a damaged log for each kind the project knows, and many more than thirty in all."""
+    """There is a damaged log for each kind that an RLDK log can have, and many more than thirty in all."""
     names = [damage.name for damage in DAMAGES]
 
-    assert {damage.kind for damage in DAMAGES} == set(KINDS)
+    assert {damage.kind for damage in DAMAGES} == set(KINDS) - FOREIGN
     assert len(names) == len(set(names)) >= 30

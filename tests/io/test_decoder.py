@@ -6,13 +6,14 @@ would if one of its conditions were forgotten.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Final
 
 import pytest
 
 from rldk.errors import InvalidLineError
 from rldk.io.codec import decode, encode
-from rldk.io.decoder import LineDecoder, Tail, event
+from rldk.io.decoder import LineDecoder, Tail, event, names
 from rldk.io.event_schema import MAX_LINE, Event
 from tests.samples import EXAMPLE, an_event
 
@@ -126,7 +127,7 @@ def test_any_event_is_decoded_after_regular_ones(changes: dict[str, object]) -> 
     assert _decode_all(LineDecoder(), b"".join(map(encode, events))) == events
 
 
-@pytest.mark.parametrize(
+DAMAGE: Final = pytest.mark.parametrize(
     ("old", "new", "kind"),
     [
         (b'"loss":0.25', b'"loss":0.25,"loss":0.25', "duplicate_key"),
@@ -139,6 +140,11 @@ def test_any_event_is_decoded_after_regular_ones(changes: dict[str, object]) -> 
         (b'"kl_mean":0.25', b'"kl_mean":"0:25"', "wrong_type"),
         (b'"kl_mean":0.25', b'"kl_mean":{}', "non_primitive"),
         (b'"kl_mean":0.25', b'"kl_mean":1e999', "number_out_of_range"),
+        (b'"kl_mean":0.25', b'"kl_mean":NaN', "bare_nonfinite"),
+        (b'"kl_mean":0.25', b'"kl_mean":-Infinity', "bare_nonfinite"),
+        (b'"kl_mean":0.25', b'"kl_mean":null', ""),
+        (b'"kl_mean":0.25', b'"kl_mean":null,"kl_mean":null', "duplicate_key"),
+        (b'"kl_mean":0.25', b'"kl_mean":0.25,"k\\u006c_mean":0.25', "duplicate_key"),
         (b'"kl_mean":0.25', b'"kl_mean":18446744073709551616', "number_out_of_range"),
         (b'"wall_time":3.5', b'"wall_time":9223372036854775808', "number_out_of_range"),
         (b'"wall_time":3.5', b'"wall_time":9223372036854775807', ""),
@@ -147,6 +153,15 @@ def test_any_event_is_decoded_after_regular_ones(changes: dict[str, object]) -> 
         (b'"step":3', b'"step":3.0', "wrong_type"),
         (b'"step":3', b'"step":true', "wrong_type"),
         (b"59:03.250000Z", b"59:03.25Z", "bad_value"),
+        (b"59:03.250000Z", b"59:63.250000Z", "bad_value"),
+        (b"59:03.250000Z", b"59:03.2500000Z", "bad_value"),
+        (b'"2026-01-31T23', b'"2026-13-31T23', "bad_value"),
+        (b'"2026-01-31T23', b'"2026-01-32T23', "bad_value"),
+        (b'"2026-01-31T23', b'"2026-01-31T24', "bad_value"),
+        (b'"2026-01-31T23', b'"2026-01-31t23', "bad_value"),
+        (b'"2026-01-31T23:59:03.250000Z"', b'""', "bad_value"),
+        (b'"2026-01-31T23:59:03.250000Z"', b'"2026-01-31T23:59:03.250000Z2026-01-31T23:59:03.250000Z"', "bad_value"),
+        (b'"2026-01-31T23:59:03.250000Z"', b'"%b"' % "\uff12026-01-31T23:59:03.250000Z".encode(), "bad_value"),
         (b"59:03.250000Z", b"59:0\xff.250000Z", "invalid_utf8"),
         (b'"kl_mean"', b'"kl\xffmean"', "invalid_utf8"),
         (b'"step":3', b'"st\xffp":3', "invalid_utf8"),
@@ -160,8 +175,14 @@ def test_any_event_is_decoded_after_regular_ones(changes: dict[str, object]) -> 
         (b'{"step"', b'{}{"step"', "bad_json"),
         (b'{"step"', b'"step"', "bad_json"),
         (b'{"step"', b'\xef\xbb\xbf{"step"', "byte_order_mark"),
+        (b'{"step":3', b"", "bad_json"),
+        (b'"metrics":{', b'"metrics":{}}', "bad_json"),
     ],
 )
+"""What can happen to the head of `LINES[3]`, and what it is called; nothing when it is still an event."""
+
+
+@DAMAGE
 def test_a_head_that_is_none_is_refused_before_a_tail_that_is_known(old: bytes, new: bytes, kind: str) -> None:
     """A line that ends as the lines before it did is judged as `decode` judges it alone."""
     line = LINES[3].replace(old, new, 1)
@@ -173,6 +194,184 @@ def test_a_head_that_is_none_is_refused_before_a_tail_that_is_known(old: bytes, 
     assert warm == [an_event(step) for step in range(3)]
     assert [result] == _decode_each(line)
     assert (isinstance(result, Event), kind in str(result)) == (not kind, True)
+
+
+REGULAR: Final = [encode(an_event(step)) for step in range(100, 120)]
+
+
+@DAMAGE
+def test_a_damaged_line_among_many_regular_ones(old: bytes, new: bytes, kind: str) -> None:
+    """What is decoded many lines at a time is judged as each line alone, and the lines beside it are read."""
+    damaged = LINES[3].replace(old, new, 1)
+    text = b"".join([*REGULAR, damaged, *REGULAR, damaged, damaged, *REGULAR[:2], damaged])
+    results = _decode_all(LineDecoder(), text)
+
+    assert results == _decode_each(text)
+    assert [kind in str(each) for each in results if isinstance(each, str)] == [True] * (4 if kind else 0)
+
+
+TEXTS: Final = [
+    # Two lines that are one document, and one that is two: as many documents as lines.
+    [LINES[1].replace(b'"metrics"', b'"metr', 1), b'ics":{}}\n', LINES[2][:-1] + LINES[2]],
+    # The head of the first goes on in the second, which is nothing but a tail.
+    [LINES[1].replace(b"},", b",", 1), LINES[1][LINES[1].index(b',"rng"') :], LINES[2][:-1] + LINES[2]],
+    [LINES[1].replace(b":", b":\n", 1), LINES[2]],
+    [b"\n", LINES[1][:-1] + LINES[2]],
+    [b"\n", b" \n", LINES[1].replace(b",", b",\n", 2)],
+    [LINES[1][:40] + b"\n", LINES[2], LINES[1][40:]],
+    [LINES[1][: len(LINES[1]) // 2], LINES[2]],
+    [LINES[1].replace(b"\n", b"\r\n"), LINES[2].replace(b"\n", b" \n")],
+    # One key too many in one line, and one too few in the other: as many colons as two lines have.
+    [LINES[1].replace(b'"loss":0.5', b'"loss":0.5,"loss":0.5'), LINES[2].replace(b',"kl_mean":0.25', b"")],
+    [LINES[1].replace(b'"kl_mean":0.25', b'"kl_mean":0.25,"kl_mean":0.25'), LINES[2].replace(b"23:59", b"2359")],
+    [LINES[1].replace(b"250000Z", b"250000"), LINES[2].replace(b'"2026', b'"Z2026')],
+]
+
+
+@pytest.mark.parametrize("lines", TEXTS)
+def test_lines_do_not_make_up_for_each_other(lines: list[bytes]) -> None:
+    """Each line is its own, however many are decoded together: also where all of them together look right."""
+    for many in (1, len(REGULAR)):
+        text = b"".join([*REGULAR[:many], *lines, *REGULAR[:many], *lines])
+
+        assert _decode_all(LineDecoder(), text) == _decode_each(text)
+
+
+def test_regular_lines_are_handed_out_together() -> None:
+    """As many as follow each other, whatever they are; one that is learned from, or is no event, comes by itself."""
+    narrow = [encode(an_event(step, metrics={"loss": 0.5})) for step in range(3)]
+    other = [encode(an_event(step, info={"phase": "eval"})) for step in range(3)]
+    lines = [*LINES, narrow[0], LINES[0], *narrow, *other, *LINES, b"{}\n", *other]
+    runs = list(LineDecoder().runs(b"".join(lines)))
+    ends = list(accumulate(len(run.heads) for run in runs))
+
+    assert [(len(run.heads), run.regular) for run in runs] == [
+        *[(1, False), (3, True)],
+        *[(1, False), (4, True)],
+        *[(1, False), (6, True)],
+        *[(1, False), (3, True)],
+    ]
+    assert [run.start for run in runs] == [len(b"".join(lines[:at])) for at in [0, *ends[:-1]]]
+    assert [names(head) for head in runs[3].heads] == [("loss", "kl_mean"), *[("loss",)] * 3]
+    assert [run.tails.count(run.tails[0]) for run in runs] == [1, 3, 1, 4, 1, 2, 1, 3]
+
+
+SLICES: Final = [{"tokens_in": 1000 + step * step, "file": f"part{step}"} for step in range(40)]
+
+
+@pytest.mark.parametrize("seen", [b'"data_slice":', b', "data_slice" : '])
+def test_lines_with_an_ever_new_data_slice_are_regular(seen: bytes) -> None:
+    """What was read, and from where, differs from step to step; all else of the tail is known."""
+    events = [an_event(step, data_slice=data_slice) for step, data_slice in enumerate(SLICES)]
+    text = b"".join(map(encode, events)).replace(b',"data_slice":' if seen[:1] == b"," else b'"data_slice":', seen)
+    runs = list(LineDecoder().runs(text))
+
+    assert [len(run.heads) for run in runs] == [1, 39]
+    assert _decode_all(LineDecoder(), text) == events
+
+
+def test_a_data_slice_that_comes_again_and_again_becomes_part_of_the_tail() -> None:
+    """A log in which it changes once is as regular as one in which it never does."""
+    events = [an_event(step, data_slice=SLICES[step > 0]) for step in range(40)]
+    parts = list(LineDecoder().parts(b"".join(map(encode, events))))
+
+    assert [event(head, tail, metrics) for _, _, head, tail, metrics in parts] == events
+    assert len({id(tail) for *_, tail, _ in parts[20:]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        (b'"tokens_in":', b'"tokens_in":0,"tokens_in":', "duplicate_key"),
+        (b'"tokens_in":', b'"t":{},"tokens_in":', "non_primitive"),
+        (b'"tokens_in":', b'"t":{"tokens_in":0},"tokens_in":', "non_primitive"),
+        (b'"tokens_in":', b'"t":[],"tokens_in":', "non_primitive"),
+        (b'"tokens_in":', b'"t":18446744073709551616,"tokens_in":', "number_out_of_range"),
+        (b'"tokens_in":', b'"t":NaN,"tokens_in":', "bare_nonfinite"),
+        (b'"tokens_in":', b'"t":":","tokens_in":', ""),
+        (b'"tokens_in":', b'"t:":null,"tokens_in":', ""),
+        (b'"tokens_in":', b'"eval_set":"a","tokens_in":', ""),
+        (b'"tokens_in":', b'"t":"\\",\\"rng\\":{","tokens_in":', ""),
+        (b'"tokens_in":', b'"tokens\\u005fin":0,"tokens_in":', "duplicate_key"),
+        (b'"tokens_in":', b'"\xff":0,"tokens_in":', "invalid_utf8"),
+        (b'"tokens_in":', b'},"data_slice":{"tokens_in":', "duplicate_key"),
+        (b'"data_slice":{', b'"data_slice":{},"data_slice":{', "duplicate_key"),
+        (b'"data_slice":{', b'"rng":{},"data_slice":{', "duplicate_key"),
+        (b'"data_slice":{', b'"data_slice":{}{', "bad_json"),
+        (b'"data_slice":{', b'"data_slice":[{', "bad_json"),
+        (b'"data_slice":{', b'"data_slice":', "bad_json"),
+        (b',"data_slice":{', b",{", "bad_json"),
+        (b'"rng":{"seed":42},', b"", "missing_field"),
+        (b'"rng":{"seed":42}', b'"rng":{"seed":42},"rng":{"seed":42}', "duplicate_key"),
+        (b'"loss":', b'"loss":0.5,"loss":', "duplicate_key"),
+        (b'"loss":', b'"lost":', ""),
+        (b'"step":3,', b'"step":3,"step":3,', "duplicate_key"),
+        (b"31T23", b"31T25", "bad_value"),
+    ],
+)
+def test_a_damaged_line_among_many_with_an_ever_new_data_slice(old: bytes, new: bytes, kind: str) -> None:
+    """It is judged as it would be alone, and so are the lines beside it."""
+    lines = [encode(an_event(step, data_slice=data_slice)) for step, data_slice in enumerate(SLICES)]
+    damaged = lines[3].replace(old, new, 1)
+    text = b"".join([*lines[:3], damaged, *lines[4:20], damaged, damaged, *lines[20:]])
+    results = _decode_all(LineDecoder(), text)
+
+    assert damaged != lines[3]
+    assert results == _decode_each(text)
+    assert [kind in str(each) for each in results if isinstance(each, str)] == [True] * (3 if kind else 0)
+
+
+@pytest.mark.parametrize("spaces", [b"", b" ", b"\t  "])
+@pytest.mark.parametrize("absent", [(), ("seq",), ("timestamp",), ("seq", "timestamp")])
+def test_lines_that_others_write_are_regular_too(spaces: bytes, absent: tuple[str, ...]) -> None:
+    """White space between the members, and no `seq` or `timestamp`, make a log no slower."""
+    events = [an_event(step, **dict.fromkeys(absent)) for step in range(20)]
+    text = b"".join(encode(each).replace(b',"', b"," + spaces + b'"').replace(b'":', b'":' + spaces) for each in events)
+    runs = list(LineDecoder().runs(text))
+
+    assert [len(run.heads) for run in runs] == [1, 19]
+    assert _decode_all(LineDecoder(), text) == events
+
+
+@pytest.mark.parametrize("name", ["seq", "timestamp"])
+@pytest.mark.parametrize("more", [b'"loss":0.5,', b'"kl_mean":0.25,', b'"loss":0.5,"kl_mean":0.25,'])
+def test_a_null_makes_no_room_for_a_repeated_key(name: str, more: bytes) -> None:
+    """A line with a null teaches nothing about lines without it, which have a colon less."""
+    null = [
+        encode(an_event(step, **{name: None})).replace(b'"metrics"', b'"%b":null,"metrics"' % name.encode())
+        for step in range(9)
+    ]
+    repeated = [encode(an_event(step, **{name: None})).replace(b'"loss"', more + b'"loss"') for step in range(9)]
+    text = b"".join([*null, *repeated, *null])
+    results = _decode_all(LineDecoder(), text)
+
+    assert results == _decode_each(text)
+    assert ["duplicate_key" in str(each) for each in results] == [False] * 9 + [True] * 9 + [False] * 9
+
+
+@pytest.mark.parametrize("name", ["seq", "timestamp"])
+@pytest.mark.parametrize("place", [b'"metrics"', b'"notes"', b'"model_info"'])
+def test_a_field_that_is_elsewhere_or_null_does_not_pass_for_one_that_is_absent(name: str, place: bytes) -> None:
+    """In the head or in the tail, once or twice: each line is judged as it would be alone."""
+    absent = [encode(an_event(step, **{name: None})) for step in range(20)]
+    present = [encode(an_event(step)) for step in range(20)]
+    null = [line.replace(place, b'"%b":null,%b' % (name.encode(), place)) for line in (*absent[:9], *present[9:18])]
+    value = b"7" if name == "seq" else b'"2026-01-31T23:59:59.000000Z"'
+    given = [line.replace(place, b'"%b":%b,%b' % (name.encode(), value, place)) for line in (*absent[:9], *present[:9])]
+    for lines in ([*absent, *null, *given], [*null, *absent, *given], [*given, *null, *present], [*present, *given]):
+        text = b"".join([*lines, *lines[::-1]])
+
+        assert _decode_all(LineDecoder(), text) == _decode_each(text)
+
+
+def test_metrics_of_other_names_and_equal_number_before_one_tail() -> None:
+    """They have as many colons, and are still told apart."""
+    sets = [("a", "b"), ("b", "a"), ("a", "c"), ("c:", "d")]
+    events = [an_event(step, metrics=dict.fromkeys(sets[step % 4], step / 8)) for step in range(40)]
+    parts = list(LineDecoder().parts(b"".join(map(encode, events))))
+
+    assert [event(head, tail, metrics) for _, _, head, tail, metrics in parts] == events
+    assert [metrics for *_, metrics in parts[8:12]] == [("a", "b"), ("a", "b"), ("a", "c"), ("c:", "d")]
 
 
 def test_a_head_of_another_shape_before_a_known_tail() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rldk.io import history
-from rldk.io.history import Seam, Seams, cuts, effective, seams, with_attempt
+from rldk.io.history import Cuts, Seam, Seams, curve_key, cuts, effective, merged, seams, with_attempt
 from tests.samples import an_event
 
 if TYPE_CHECKING:
@@ -266,3 +266,45 @@ def test_the_value_before_is_the_last_of_the_effective_history(attempts: list[tu
         events = known
 
     assert [seam.jumps.get("loss", (None, 0))[0] for seam in seams(events)] == expected[1:]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 3), st.none() | st.integers(0, 9)), max_size=12))
+def test_cuts_are_found_event_by_event(points: list[tuple[int, int, int | None]]) -> None:
+    """Each attempt that a later one branched off from is cut at the lowest step from which any later one went on."""
+    found, events = Cuts(), _events(*points)
+    for attempt, event in with_attempt(events):
+        found.add(attempt, event)
+    starts: dict[int, int] = {}
+    for step, attempt, resumed_from in points:
+        starts.setdefault(attempt, step - 1 if resumed_from is None else resumed_from)
+
+    assert found.last_steps == cuts(events)
+    assert found.last_steps == {
+        attempt: min(later)
+        for attempt in starts
+        if (later := [start for other, start in starts.items() if other > attempt])
+    }
+
+
+def test_a_curve_is_of_one_phase_and_one_evaluation_set() -> None:
+    """An event that does not say is of training."""
+    train, math_set = an_event(1, model_info={"run_id": "r1"}), an_event(1, data_slice={"eval_set": "math"}, info=EVAL)
+
+    assert [curve_key(train), curve_key(math_set)] == [("train", None), ("eval", "math")]
+
+
+def test_events_of_one_point_are_merged_key_by_key() -> None:
+    """The later value wins, an earlier one that is not repeated stays; notes of both are kept, and no time is lost."""
+    before = an_event(1, metrics={"a": 1, "b": 2}, rng={"seed": 1}, data_slice={"text": "x", "n": 1}, notes=["a: 1"])
+    after = an_event(1, metrics={"b": None, "c": 3}, rng={}, data_slice={"n": 2}, notes=["b: 2"], wall_time=None)
+    later = an_event(1, timestamp="2027-01-01T00:00:00.000000Z", seq=9)
+
+    assert merged(before, after) == an_event(
+        1,
+        metrics={"a": 1, "b": None, "c": 3},
+        rng={"seed": 1},
+        data_slice={"text": "x", "n": 2},
+        notes=["a: 1", "b: 2"],
+    )
+    assert merged(before, later).timestamp == later.timestamp
+    assert merged(before, later).seq == 9

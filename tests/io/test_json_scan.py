@@ -244,3 +244,22 @@ def test_a_long_string_takes_a_few_times_its_length(text: bytes) -> None:
         tracemalloc.stop()
 
         assert peak < 8 * len(line)
+
+
+@pytest.mark.parametrize(("text", "value"), [(b"NaN", "nan"), (b"Infinity", "inf"), (b"-Infinity", "-inf")])
+def test_what_python_leaves_bare_is_a_number_when_it_is_asked_for(text: bytes, value: str) -> None:
+    """At any depth, and only in Python's own spelling."""
+    line = b'{"a": [' + text + b"]}"
+
+    assert str(_plain(scan(line, bare=True))) == f"{{'a': [{value}]}}"
+    with pytest.raises(ScanError) as caught:
+        scan(line)
+    assert caught.value.problem.kind == "bare_nonfinite"
+
+
+@pytest.mark.parametrize("text", [b"-NaN", b"nan", b"inf", b"-inf"])
+def test_other_spellings_of_nan_stay_refused(text: bytes) -> None:
+    """Python's own encoder does not write them."""
+    with pytest.raises(ScanError) as caught:
+        scan(text, bare=True)
+    assert (caught.value.problem.kind, caught.value.problem.found) == ("bare_nonfinite", text.decode())

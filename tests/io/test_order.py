@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rldk.io.decoder import Head, Tail
 from rldk.io.order import Order
 from rldk.io.problems import Problem
+from tests.samples import an_event
+
+if TYPE_CHECKING:
+    from rldk.io.event_schema import Event
 
 
 class _Log:
@@ -259,3 +266,50 @@ def test_after_a_skip_to_a_known_event_the_next_one_follows_it() -> None:
         Problem("seq_gap", "seq 7", "8: 1 event is missing", "$.seq", 0, 1),
         Problem("attempt_back", "attempt >= 2", "1", "$.model_info.attempt", 100, 2),
     ]
+
+
+def _tail(event: Event) -> Tail:
+    return Tail(event.rng, event.data_slice, event.model_info, event.notes)
+
+
+def _followed(order: Order, events: list[Event]) -> Order:
+    for event in events:
+        order.turn(_tail(event), 1, 0)
+        order.check(event, _tail(event), 1, 0)
+    return order
+
+
+@given(st.lists(st.integers(0, 3), max_size=12), st.lists(st.integers(0, 12), max_size=3), st.booleans(), st.data())
+def test_parts_that_follow_each_other_are_joined(
+    kinds: list[int],
+    cuts: list[int],
+    goes_on: bool,  # noqa: FBT001 - drawn
+    data: st.DataObject,
+) -> None:
+    """Where nothing is wrong in any part, joining says whether anything is in the whole; it may err to no only."""
+    infos: list[dict[str, Any]] = [{}, {"phase": "eval"}, {"attempt": 2}, {"rank": 1}]
+    seqs: dict[tuple[Any, Any], int] = {}
+    events = []
+    for number, kind in enumerate(kinds):
+        key = (infos[kind].get("rank"), infos[kind].get("attempt"))
+        seqs[key] = seqs.get(key, 2 if goes_on and not events else -1) + 1 + data.draw(st.sampled_from([0] * 9 + [1]))
+        step = number + data.draw(st.sampled_from([0] * 9 + [-3]))
+        events.append(an_event(max(step, 0), wall_time=max(step, 0) / 2, seq=seqs[key], info=infos[kind]))
+    places = sorted({0, *(min(cut, len(events)) for cut in cuts), len(events)})
+    found: list[list[Problem]] = [[] for _ in places]
+    whole, joined = Order(found[0].append), Order(found[0].append)
+    if goes_on:
+        whole.skip()
+        joined.skip()
+    _followed(whole, events)
+    follows = True
+    for problems, (first, end) in zip(found[1:], pairwise(places), strict=False):
+        part = Order(problems.append)
+        part.skip()
+        ends = _followed(part, events[first:end]).ends()
+        follows = follows and not problems and joined.join(ends)
+
+    if follows:
+        assert found[0] == []
+    elif not found[0] and not goes_on:
+        assert any(event.rank for event in events)

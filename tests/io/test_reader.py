@@ -16,7 +16,18 @@ from rldk.io.compression import compress
 from rldk.io.event_schema import MAX_LINE, Event
 from rldk.io.lock import Lock
 from rldk.io.problems import Problem
-from rldk.io.reader import Block, Mode, blocks, is_live, last_event, last_event_of, read_events, whole_size
+from rldk.io.reader import (
+    Block,
+    Mode,
+    blocks,
+    is_live,
+    last_event,
+    last_event_of,
+    problem,
+    read_events,
+    read_items,
+    whole_size,
+)
 from rldk.io.segments import COMPRESSIONS, Log, log_path, run_log, sealed_path
 from rldk.io.validator import validate_jsonl_file
 from tests.samples import EXAMPLE, an_event, write_log
@@ -530,3 +541,25 @@ def test_the_last_event_of_a_log_is_in_its_newest_segment_that_has_one(tmp_path:
 
     assert (none, live) == (None, EVENTS[3])
     assert torn == last_event_of(log) == EVENTS[1]
+
+
+def test_each_line_of_a_log_is_an_event_or_a_problem(tmp_path: Path) -> None:
+    """With the file it is in; each file counts its own lines, and no damage ends it."""
+    log = run_log(write_log(tmp_path / "r1_events.jsonl", EVENTS[2:]))
+    sealed = sealed_path(log, 1)
+    sealed.write_bytes(LINES[0] + NO_LINE + LINES[1][:-1])
+    found = list(read_items(log))
+
+    assert [path for path, _ in found] == [sealed] * 3 + [log.path] * 2
+    assert [item for _, item in found if not isinstance(item, Problem)] == [EVENTS[0], *EVENTS[2:]]
+    assert [(item.kind, item.line, item.byte) for _, item in found if isinstance(item, Problem)] == [
+        ("bad_json", 2, len(LINES[0]) + NO_LINE.index(b"oops")),
+        ("torn_tail", 3, len(LINES[0]) + len(NO_LINE)),
+    ]
+
+
+def test_a_problem_is_made_from_an_error_and_back(tmp_path: Path) -> None:
+    """All but the line, which is that of the file and not of the problem alone."""
+    found = Problem("bad_value", "x", "y", "$.step", 7)
+
+    assert problem(found.error(tmp_path)) == found

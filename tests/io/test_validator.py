@@ -11,7 +11,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -20,9 +20,10 @@ from rldk.io.codec import encode
 from rldk.io.compression import compress
 from rldk.io.event_schema import MAX_LINE
 from rldk.io.manifest import Manifest, Removed
+from rldk.io.order import Order
 from rldk.io.problems import Problem
 from rldk.io.segments import COMPRESSIONS, Compression
-from rldk.io.validator import Report, validate_jsonl_file
+from rldk.io.validator import Report, StrictCheck, validate_jsonl_file
 from tests.samples import EXAMPLE, an_event, write_log
 
 SHARED: Final = Path(__file__).parents[2].parent / "shared"
@@ -111,6 +112,50 @@ def test_lines_are_counted_over_many_blocks(tmp_path: Path) -> None:
     assert (problem.kind, problem.line, problem.byte) == ("non_primitive", 4322, byte)
 
 
+def _problems(blocks: list[bytes]) -> list[Problem]:
+    """What a check finds in these blocks of lines."""
+    problems: list[Problem] = []
+    check = StrictCheck(problems.append, Order(problems.append))
+    byte = 0
+    for block in blocks:
+        check.block(block, byte)
+        byte += len(block)
+    assert check.lines == sum(block.count(b"\n") for block in blocks)
+    return problems
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 30, 58, 59])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"step": 3},
+        {"step": 200},
+        {"wall_time": 3.0},
+        {"wall_time": 200.0},
+        {"seq": 3},
+        {"seq": 200},
+        {"seq": 200, "notes": ["events_dropped: 141, seq 0-199"]},
+        {"info": {"attempt": 2}, "seq": 0},
+        {"info": {"run_id": "r2"}},
+        {"info": {"rank": 1}, "seq": 0, "step": 3},
+        {"info": {"phase": "eval"}, "step": 3},
+        {"timestamp": None},
+        {"seq": None},
+        {"wall_time": None},
+    ],
+)
+def test_many_events_are_compared_as_each_alone(changes: dict[str, Any], at: int) -> None:
+    """An event out of order is found wherever it stands among regular ones, and so is what follows from it."""
+    events = [an_event(step) for step in range(100, 160)]
+    events[at] = an_event(100 + at, **changes)
+    lines = [encode(event) for event in events]
+    alone = _problems(lines)
+
+    assert alone
+    for size in (2, 5, 7, 20, 60):
+        assert _problems([b"".join(lines[first : first + size]) for first in range(0, 60, size)]) == alone
+
+
 @pytest.mark.parametrize(
     ("required", "missing"),
     [
@@ -133,6 +178,13 @@ def test_required_fields_have_to_be_on_every_line(tmp_path: Path, required: list
         assert {(p.kind, p.expected, p.found) for p in report.problems} <= {
             ("missing_field", "the required field", "nothing")
         }
+
+
+def test_a_metric_can_be_required_of_events_without_any(tmp_path: Path) -> None:
+    """Also of many such events, which are regular."""
+    log = write_log(tmp_path / "r1_events.jsonl", [an_event(step, metrics={}) for step in range(9)])
+
+    assert validate_jsonl_file(log, strict=True, require=["metrics.loss"]).counts == {"missing_field": 9}
 
 
 def test_an_absent_optional_field_can_be_required(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import pytest
 
-from rldk.io.values import plain_metrics, plain_number, refusal, type_name
+from rldk.io.values import plain_metrics, plain_number, refusal, spelled, type_name
 
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
@@ -233,3 +233,12 @@ def test_a_date_of_numpy_is_no_number() -> None:
     kept, refused = plain_metrics({"when": numpy.datetime64("2026-01-31", "ns")})
 
     assert (kept, refused) == ({}, {"when": "numpy.datetime64"})
+
+
+def test_a_float_is_spelled_where_a_text_file_cannot_hold_it() -> None:
+    """NaN of either sign and the infinities have one spelling each; every other float is itself."""
+    floats = [math.nan, -math.nan, math.inf, -math.inf, 0.0, -0.0, 5e-324, 1.7976931348623157e308]
+
+    assert [str(spelled(each)) for each in floats] == [
+        *("NaN", "NaN", "Infinity", "-Infinity", "0.0", "-0.0", "5e-324", "1.7976931348623157e+308")
+    ]

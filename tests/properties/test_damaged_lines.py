@@ -188,11 +188,16 @@ MISFORTUNES: Final = [
 def _plain_logs(draw: st.DrawFn) -> list[bytes]:
     """The lines of a log without escapes, all of a few shapes, as a trainer's are."""
     shapes = draw(st.lists(st.tuples(_NAMES, _SECTIONS, _SECTIONS, _NOTES), min_size=1, max_size=3))
+    absent: dict[str, None] = dict.fromkeys(
+        draw(st.sampled_from([(), (), ("seq",), ("timestamp",), ("timestamp", "seq")]))
+    )
+    sliced = draw(st.booleans())
     lines = []
     for step in range(draw(st.integers(2, 6))):
         names, rng, data_slice, notes = draw(st.sampled_from(shapes))
         metrics = {name: draw(st.sampled_from([0.5, 1e-7, 2, -3])) for name in names}
-        lines.append(encode(an_event(step, metrics=metrics, rng=rng, data_slice=data_slice, notes=notes)))
+        data_slice = draw(_SECTIONS) if sliced else data_slice
+        lines.append(encode(an_event(step, metrics=metrics, rng=rng, data_slice=data_slice, notes=notes, **absent)))
     return lines
 
 
@@ -235,6 +240,8 @@ _HEAD: Final = _members(
             '{"b":1,"a":0.5}',
             '{"a:b":0.5,"c":1}',
             '{"a\\u003ab":0.5,"c":1,"c":2}',
+            '{"a":0.5,"a":0.5}',
+            '{"a":0.5,"b":1,"a":1}',
             "{}",
             '{"a":null}',
         ],
@@ -248,7 +255,7 @@ _HEAD: Final = _members(
 _TAIL: Final = _members(
     {
         '"rng"': ["{}", '{"seed":1}', '{"a":",\'rng\':{"}'],
-        '"data_slice"': ["{}", '{"a":"b:c"}'],
+        '"data_slice"': ["{}", '{"a":"b:c"}', '{"a":1,"b":2}', '{"a":2,"b":3}', '{"a":1,"a":2}'],
         '"model_info"': ['{"run_id":"r"}', '{"run_id":"r:","rank":0}'],
         '"notes"': ["[]", '["a:"]'],
         '"seq"': ["0"],
@@ -310,6 +317,7 @@ def _check_agreement(lines: list[bytes]) -> None:
     assert _judged_together(LineDecoder(), b"".join(lines)) == alone
     decoder = LineDecoder()
     assert [each for line in lines for each in _judged_together(decoder, line)] == alone
+    assert _judged_together(decoder, b"".join(lines)) == alone
 
 
 PLAIN: Final = encode(
@@ -386,9 +394,11 @@ def test_no_line_teaches_a_tail_that_makes_a_wrong_line_right() -> None:
     heads = [regular, *([*_without(HEAD, name), other] for name in HEAD for other in (b'"notes":[]', *others))]
     tails = [list(TAIL.values())]
     tails += [[*rest, HEAD[name]] for rest in (list(TAIL.values()), _without(TAIL, "notes")) for name in HEAD]
+    repeated = [[*_without(HEAD, "metrics"), b'"metrics":{"a":0.5,"a":0.5}'], *([*regular, each] for each in regular)]
+    repeated += [[each for each in head if each[:5] != name] for head in repeated for name in (b'"seq"', b'"time')]
     for tail in tails:
         for head in heads:
-            _check_agreement([b"{%b}\n" % b",".join([*first, *tail]) for first in (head, regular)])
+            _check_agreement([b"{%b}\n" % b",".join([*first, *tail]) for first in (head, regular, *repeated, head)])
 
 
 def test_the_quick_look_at_a_foreign_line_agrees_with_the_exact_one(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from math import inf, isfinite, isnan, nan
+from math import inf, isfinite, nan
 from operator import itemgetter
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from rldk.io.checks import check_metrics, check_position, check_sections
 from rldk.io.event_schema import INT_MAX, MAX_LINE, RULES, SCHEMA_VERSION, TIMESTAMP, Event, Number, Primitive
 from rldk.io.explain import explain
 from rldk.io.problems import Problem
+from rldk.io.values import spelled
 
 __all__ = ["LineEncoder", "colons", "decode", "encode"]
 
@@ -127,15 +128,10 @@ def _getter(names: tuple[str, ...]) -> Callable[[Any], Iterable[Any]]:
 
 def _split(metrics: Mapping[str, Number]) -> tuple[dict[str, Number], dict[str, str] | None]:
     """The metrics with null for what JSON cannot hold, and how to spell what was lost by that."""
-    nonfinite = {name: _spell(value) for name, value in metrics.items() if value is not None and value - value != 0}
+    lost = (name for name, value in metrics.items() if value is not None and value - value != 0)
+    nonfinite = {name: str(spelled(metrics[name])) for name in lost}  # type: ignore[arg-type]
     finite = {name: None if name in nonfinite else value for name, value in metrics.items()}
     return finite, nonfinite or None
-
-
-def _spell(value: float) -> str:
-    if isnan(value):
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
 
 
 def encode(event: Event) -> bytes:

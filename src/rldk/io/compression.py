@@ -78,25 +78,29 @@ def check_available(compression: Compression) -> None:
     _format(compression)
 
 
-def open_segment(path: Path) -> IO[bytes]:
+def open_segment(path: Path, *, opener: Callable[[str, int], int] | None = None) -> IO[bytes]:
     """Open a segment for reading from its beginning: plain, or compressed when its name ends in `.gz` or `.zst`.
 
     All frames of a compressed file are read. Memory is bounded, whatever it grows to. What can be decompressed
     of a damaged one is given, then `read` raises `DamagedSegmentError`; damage to the last frame may be noticed
     only at its end. A compressed file cannot be sought in.
 
+    Args:
+        path: the segment.
+        opener: opens the file itself, as for the built-in `open`; by it, links can be refused.
+
     Raises:
         MissingExtraError: it is compressed with zstd, and `zstandard` is not installed.
         OSError: it cannot be opened.
     """
     if path.suffix in {".gz", ".zst"}:
-        file = path.open("rb")
+        file = open(path, "rb", opener=opener)  # noqa: SIM115 - Path.open takes no opener
         try:
             return cast("IO[bytes]", _Decompressed(path, _format(path.suffix[1:]), file))
         except MissingExtraError:
             file.close()
             raise
-    return path.open("rb", buffering=0)
+    return open(path, "rb", buffering=0, opener=opener)
 
 
 class _Decompressed(io.RawIOBase):

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
     from rldk.io.event_schema import Event, Number
 
-__all__ = ["Seam", "Seams", "cuts", "effective", "seams", "with_attempt"]
+__all__ = ["Cuts", "Seam", "Seams", "curve_key", "cuts", "effective", "merged", "seams", "with_attempt"]
 
 _JUMPS: Final[tuple[str, ...]] = ("loss", "reward_mean", "lr")
 """The metrics that are compared over a seam."""
+
+_SECTIONS: Final = ("metrics", "rng", "data_slice", "model_info")
 
 _REACH: Final = 10_000
 """How many of the last training points are remembered: so far back may an attempt resume and still be compared."""
@@ -45,22 +47,41 @@ def with_attempt(events: Iterable[Event]) -> Iterator[tuple[int, Event]]:
         yield attempts.of(event), event
 
 
-def cuts(events: Iterable[Event]) -> dict[int, int]:
-    """For each attempt that a later one branched off from: its last step that still counts.
+class Cuts:
+    """Finds where attempts were cut off by later ones, event by event.
 
     An attempt that resumed from step r takes the place of everything earlier attempts did after r. One that
     does not say where it resumed is taken to replace everything from its own first train step on.
     """
-    attempts: dict[int, int | None] = {}
-    for attempt, event in with_attempt(events):
-        if attempts.get(attempt) is None:
+
+    def __init__(self) -> None:
+        self._attempts: dict[int, int | None] = {}
+
+    def add(self, attempt: int, event: Event) -> None:
+        """Take in the next event of the rank, which is of this attempt."""
+        if self._attempts.get(attempt) is None:
             began = event.step - 1 if event.phase == "train" else None
-            attempts[attempt] = began if event.resumed_from is None else event.resumed_from
-    later = {
-        attempt: [start for other, start in attempts.items() if other > attempt and start is not None]
-        for attempt in attempts
-    }
-    return {attempt: min(starts) for attempt, starts in later.items() if starts}
+            self._attempts[attempt] = began if event.resumed_from is None else event.resumed_from
+
+    @property
+    def last_steps(self) -> dict[int, int]:
+        """For each attempt that a later one branched off from: its last step that still counts."""
+        found: dict[int, int] = {}
+        least = math.inf
+        for attempt in sorted(self._attempts, reverse=True):
+            if least < math.inf:
+                found[attempt] = int(least)
+            start = self._attempts[attempt]
+            least = least if start is None else min(least, start)
+        return found
+
+
+def cuts(events: Iterable[Event]) -> dict[int, int]:
+    """For each attempt that a later one branched off from: its last step that still counts; see `Cuts`."""
+    found = Cuts()
+    for attempt, event in with_attempt(events):
+        found.add(attempt, event)
+    return found.last_steps
 
 
 def effective(events: Iterable[Event], last_steps: Mapping[int, int]) -> Iterator[Event]:
@@ -73,6 +94,18 @@ def effective(events: Iterable[Event], last_steps: Mapping[int, int]) -> Iterato
     for attempt, event in with_attempt(events):
         if event.step <= last_steps.get(attempt, math.inf):
             yield event
+
+
+def curve_key(event: Event) -> tuple[str, str | None]:
+    """Phase and evaluation set: events of one key make up a curve over steps."""
+    return event.phase, event.eval_set
+
+
+def merged(before: Event, event: Event) -> Event:
+    """Two events of one attempt at one point as one: the later key wins, the notes of both are kept."""
+    sections = {name: {**getattr(before, name), **getattr(event, name)} for name in _SECTIONS}
+    times = {name: getattr(before, name) for name in ("wall_time", "timestamp") if getattr(event, name) is None}
+    return msgspec.structs.replace(event, **sections, **times, notes=[*before.notes, *event.notes])
 
 
 class Seam(msgspec.Struct, frozen=True):

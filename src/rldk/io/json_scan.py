@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,6 +26,8 @@ _STRING: Final = re.compile(rb'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-
 _WORD: Final = re.compile(rb"-?[A-Za-z]+")
 _CONSTANTS: Final[dict[bytes, bool | None]] = {b"true": True, b"false": False, b"null": None}
 _NONFINITE: Final = {b"NaN", b"-NaN", b"Infinity", b"-Infinity", b"nan", b"inf", b"-inf"}
+_PYTHON: Final = {b"NaN": math.nan, b"Infinity": math.inf, b"-Infinity": -math.inf}
+"""What Python's own encoder writes, though it is no JSON."""
 
 
 class Member(NamedTuple):
@@ -72,8 +75,12 @@ class ScanError(ValueError):
         self.problem = Problem(kind=kind, expected=expected, found=found, byte=byte)
 
 
-def scan(line: bytes) -> Node:
+def scan(line: bytes, *, bare: bool = False) -> Node:
     """Parse one JSON document.
+
+    Args:
+        line: the document.
+        bare: whether NaN, Infinity and -Infinity are taken for numbers, as Python writes and reads them.
 
     Raises:
         ScanError: at the first byte that is not JSON, or not JSON this project accepts.
@@ -85,7 +92,7 @@ def scan(line: bytes) -> Node:
     except UnicodeDecodeError as error:
         found = f"byte 0x{line[error.start]:02x} ({error.reason})"
         raise ScanError("invalid_utf8", error.start, "UTF-8", found) from None
-    node, end = _value(line, _skip(line, 0), 0)
+    node, end = _value(line, _skip(line, 0), 0, bare)
     end = _skip(line, end)
     if end != len(line):
         raise ScanError("bad_json", end, "the end of the line", _excerpt(line, end))
@@ -97,18 +104,18 @@ def _skip(line: bytes, at: int) -> int:
     return match.end() if match else at
 
 
-def _value(line: bytes, at: int, depth: int) -> tuple[Node, int]:
+def _value(line: bytes, at: int, depth: int, bare: bool) -> tuple[Node, int]:  # noqa: FBT001 - as deep as it goes
     first = line[at : at + 1]
     if first in {b"{", b"["}:
         if depth == MAX_DEPTH:
             raise ScanError("too_deep", at, f"at most {MAX_DEPTH} levels", f"level {depth + 1}")
-        return (_object if first == b"{" else _list)(line, at, depth + 1)
+        return (_object if first == b"{" else _list)(line, at, depth + 1, bare)
     if first == b'"':
         text, end = _string(line, at)
         return Node(text, at, _excerpt(line, at, end)), end
     if number := _NUMBER.match(line, at):
         return _number(line, number), number.end()
-    return _word(line, at)
+    return _word(line, at, bare)
 
 
 def _number(line: bytes, match: re.Match[bytes]) -> Node:
@@ -124,10 +131,12 @@ def _number(line: bytes, match: re.Match[bytes]) -> Node:
     return Node(int(match[0]), at, text)
 
 
-def _word(line: bytes, at: int) -> tuple[Node, int]:
+def _word(line: bytes, at: int, bare: bool) -> tuple[Node, int]:  # noqa: FBT001 - as above
     word = match[0] if (match := _WORD.match(line, at)) else b""
     if word in _CONSTANTS:
         return Node(_CONSTANTS[word], at, word.decode()), at + len(word)
+    if bare and word in _PYTHON:
+        return Node(_PYTHON[word], at, word.decode()), at + len(word)
     if word in _NONFINITE:
         expected = "null, with the value spelled out in `nonfinite`"
         raise ScanError("bare_nonfinite", at, expected, word.decode())
@@ -146,7 +155,7 @@ def _string(line: bytes, at: int) -> tuple[str, int]:
     return text, match.end()
 
 
-def _object(line: bytes, at: int, depth: int) -> tuple[Node, int]:
+def _object(line: bytes, at: int, depth: int, bare: bool) -> tuple[Node, int]:  # noqa: FBT001 - as above
     members: list[Member] = []
     start, at = at, _skip(line, at + 1)
     while line[at : at + 1] != b"}":
@@ -155,19 +164,19 @@ def _object(line: bytes, at: int, depth: int) -> tuple[Node, int]:
         key_start = at
         key, at = _string(line, at)
         at = _skip(line, _expect(line, _skip(line, at), b":", "`:`"))
-        value, at = _value(line, at, depth)
+        value, at = _value(line, at, depth, bare)
         members.append(Member(key, key_start, value))
         at = _skip(line, at)
     return Node(tuple(members), start, "an object"), at + 1
 
 
-def _list(line: bytes, at: int, depth: int) -> tuple[Node, int]:
+def _list(line: bytes, at: int, depth: int, bare: bool) -> tuple[Node, int]:  # noqa: FBT001 - as above
     items: list[Node] = []
     start, at = at, _skip(line, at + 1)
     while line[at : at + 1] != b"]":
         if items:
             at = _skip(line, _expect(line, at, b",", "`,` or `]`"))
-        item, at = _value(line, at, depth)
+        item, at = _value(line, at, depth, bare)
         items.append(item)
         at = _skip(line, at)
     return Node(items, start, "a list"), at + 1

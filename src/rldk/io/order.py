@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
 
 from rldk.io.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rldk.io.decoder import Tail
 
-__all__ = ["Order"]
+__all__ = ["Ends", "Order"]
 
+_PLACE: Final = (attrgetter("step"), attrgetter("wall_time"), attrgetter("seq"))
 _DROPPED: Final = re.compile(r"\Aevents_dropped: .*?\bseq ([0-9]+)(?:-([0-9]+))?")
 
 
@@ -30,23 +34,40 @@ class Place(Protocol):
     def seq(self) -> int | None: ...
 
 
-class _Stream:
-    """Where one attempt of one rank has got to."""
+class Stream(msgspec.Struct, array_like=True):
+    """Where one attempt of one rank has got to, and where it began."""
 
-    __slots__ = ("seq", "wall_time")
+    rank: Any
+    attempt: Any
+    seq: int = -1
+    wall_time: float = 0.0
+    begun: bool = False
+    first_seq: int | None = None
+    first_wall_time: float | None = None
 
-    def __init__(self) -> None:
-        self.seq = -1
-        self.wall_time = 0.0
+    def begin(self, event: Place) -> None:
+        """Take note of the first event."""
+        self.begun, self.first_seq, self.first_wall_time = True, event.seq, event.wall_time
 
 
-class _Curve:
-    """Where one phase and evaluation set of a stream has got to."""
+class Curve(msgspec.Struct, array_like=True):
+    """Where one phase and evaluation set of a stream has got to, and where it began."""
 
-    __slots__ = ("step",)
+    rank: Any
+    attempt: Any
+    phase: Any
+    eval_set: Any
+    step: float = -1
+    first_step: float | None = None
 
-    def __init__(self) -> None:
-        self.step: float = -1
+
+class Ends(msgspec.Struct):
+    """Where the events of a part of a log begin and end."""
+
+    run_id: Any
+    streams: list[Stream]
+    """In the order in which they began."""
+    curves: list[Curve]
 
 
 class Order:
@@ -61,15 +82,15 @@ class Order:
 
     def __init__(self, add: Callable[[Problem], None]) -> None:
         self._add = add
-        self._streams: dict[tuple[Any, ...], _Stream] = {}
-        self._curves: dict[tuple[Any, ...], _Curve] = {}
+        self._streams: dict[tuple[Any, ...], Stream] = {}
+        self._curves: dict[tuple[Any, ...], Curve] = {}
         self._attempts: dict[Any, int] = {}
         self._run_id: object = None
         self._unread = 0
         self._skipped = False
         self.tail: Tail | None = None
-        self.stream = _Stream()
-        self.curve = _Curve()
+        self.stream = Stream(None, None)
+        self.curve = Curve(None, None, None, None)
 
     def lose(self) -> None:
         """Take note of a line that could not be read: the event in it is damaged, but not missing."""
@@ -83,7 +104,7 @@ class Order:
             self._skipped = True
         else:
             self._attempts[rank] = max(self._attempts.get(rank, 0), attempt)
-            self._streams.setdefault((rank, attempt), _Stream()).seq = seq
+            self._stream(rank, attempt).seq = seq
 
     def turn(self, tail: Tail, number: int, byte: int) -> None:
         """Make `stream` and `curve` those of the events with this tail."""
@@ -92,9 +113,18 @@ class Order:
         rank, attempt = info.get("rank") or 0, info.get("attempt") or 1
         self._check_run(info, number, byte)
         self._check_attempt(rank, attempt, number, byte)
-        curve = (rank, attempt, info.get("phase") or "train", tail.data_slice.get("eval_set"))
-        self.stream = self._streams.setdefault((rank, attempt), _Stream())
-        self.curve = self._curves.setdefault(curve, _Curve())
+        self.stream = self._stream(rank, attempt)
+        self.curve = self._curve(rank, attempt, info.get("phase") or "train", tail.data_slice.get("eval_set"))
+
+    def _stream(self, *key: Any) -> Stream:
+        if key not in self._streams:
+            self._streams[key] = Stream(*key)
+        return self._streams[key]
+
+    def _curve(self, *key: Any) -> Curve:
+        if key not in self._curves:
+            self._curves[key] = Curve(*key)
+        return self._curves[key]
 
     def _check_run(self, info: Mapping[str, Any], number: int, byte: int) -> None:
         run_id = info.get("run_id")
@@ -113,9 +143,38 @@ class Order:
             self._add(Problem("attempt_back", expected, str(attempt), "$.model_info.attempt", byte, number))
         self._attempts[rank] = max(highest, attempt)
 
+    def follow(self, events: Sequence[Place]) -> bool:
+        """Go on to the last of many events of the curve turned to, when they are dense and nothing goes back.
+
+        Args:
+            events: each has a wall_time.
+
+        Returns:
+            whether they are; when not, nothing was done, and `check` tells what is wrong, one by one.
+        """
+        stream, curve = self.stream, self.curve
+        steps, wall_times, seqs = (list(map(get, events)) for get in _PLACE)
+        first = stream.seq + 1
+        numbered = seqs.count(None) < len(seqs)
+        if (
+            (numbered and (self._skipped or seqs != list(range(first, first + len(seqs)))))
+            or steps[0] < curve.step
+            or wall_times[0] < stream.wall_time
+            or steps != sorted(steps)
+            or wall_times != sorted(wall_times)
+        ):
+            return False
+        self._begin(events[0])
+        curve.step, stream.wall_time = steps[-1], wall_times[-1]
+        if numbered:
+            stream.seq = seqs[-1]
+        self._unread = 0
+        return True
+
     def check(self, event: Place, tail: Tail, number: int, byte: int) -> None:
         """Check one event of the curve turned to, and go on from it."""
         stream, curve = self.stream, self.curve
+        self._begin(event)
         step, wall_time, seq = event.step, event.wall_time, event.seq
         if step < curve.step:
             self._add(Problem("step_back", f"step >= {curve.step}", str(step), "$.step", byte, number))
@@ -130,6 +189,56 @@ class Order:
                 self._check_seq(seq, tail.notes, number, byte)
             stream.seq, self._skipped = seq, False
         self._unread = 0
+
+    def _begin(self, event: Place) -> None:
+        if self.curve.first_step is None:
+            self.curve.first_step = event.step
+            if not self.stream.begun:
+                self.stream.begin(event)
+
+    def ends(self) -> Ends:
+        """Where the events began and where they have got to."""
+        return Ends(self._run_id, list(self._streams.values()), list(self._curves.values()))
+
+    def join(self, part: Ends) -> bool:
+        """Go on over a part of the log whose events follow each other, its first one with any `seq`.
+
+        Returns:
+            whether they follow those before as well. It is no more than that: there is nothing to report, and
+            after a False nothing to go on from.
+        """
+        return (
+            self._join_run(part.run_id)
+            and all(map(self._join_stream, part.streams))
+            and all(map(self._join_curve, part.curves))
+        )
+
+    def _join_run(self, run_id: object) -> bool:
+        if self._run_id is None:
+            self._run_id = run_id
+        return run_id is None or run_id == self._run_id
+
+    def _join_stream(self, other: Stream) -> bool:
+        stream = self._stream(other.rank, other.attempt)
+        highest = self._attempts.get(other.rank, 0)
+        if isinstance(other.attempt, int):
+            self._attempts[other.rank] = max(highest, other.attempt)
+            if other.attempt < highest:
+                return False
+        if other.first_wall_time is None or other.first_wall_time < stream.wall_time:
+            return False
+        stream.wall_time = other.wall_time
+        if other.seq >= 0:
+            if other.first_seq is None or not (self._skipped or other.first_seq == stream.seq + 1):
+                return False
+            stream.seq, self._skipped = other.seq, False
+        return True
+
+    def _join_curve(self, other: Curve) -> bool:
+        curve = self._curve(other.rank, other.attempt, other.phase, other.eval_set)
+        follows = other.first_step is None or other.first_step >= curve.step
+        curve.step = other.step
+        return follows
 
     def _check_seq(self, seq: int, notes: Iterable[str], number: int, byte: int) -> None:
         expected = self.stream.seq + 1

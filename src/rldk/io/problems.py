@@ -15,8 +15,11 @@ __all__ = ["KINDS", "Kind", "Problem"]
 
 Kind = Literal[
     "attempt_back",
+    "bad_checksum",
     "bad_compression",
     "bad_json",
+    "bad_record",
+    "bad_row",
     "bad_value",
     "bare_nonfinite",
     "blank_line",
@@ -37,6 +40,7 @@ Kind = Literal[
     "seq_repeat",
     "step_back",
     "too_deep",
+    "too_large",
     "torn_tail",
     "unknown_field",
     "wall_time_back",
@@ -45,8 +49,11 @@ Kind = Literal[
 
 KINDS: Final[dict[Kind, str]] = {
     "attempt_back": "the attempt is lower than on an earlier line of this rank",
+    "bad_checksum": "the bytes of a record are not those that its checksum was made of",
     "bad_compression": "the compressed file is damaged or cut short; what comes before can be read",
     "bad_json": "the line is not JSON",
+    "bad_record": "a part of a file that is not made of lines cannot be read",
+    "bad_row": "a row of a table is not made of the fields that its header names",
     "bad_value": "the type is right, the value is not one the field can have",
     "bare_nonfinite": "NaN or Infinity stands bare, which JSON does not allow",
     "blank_line": "the line is empty",
@@ -67,6 +74,7 @@ KINDS: Final[dict[Kind, str]] = {
     "seq_repeat": "`seq` repeats or goes back",
     "step_back": "`step` goes back within one attempt, rank, phase and evaluation set",
     "too_deep": "objects or lists are nested deeper than 8 levels",
+    "too_large": "the file is larger than one that has to be read as a whole may be",
     "torn_tail": "the last line has no newline: it was cut short while being written",
     "unknown_field": "the event has a field at the top that the schema does not know",
     "wall_time_back": "`wall_time` goes back within one attempt and rank",

@@ -6,13 +6,14 @@ import heapq
 import io
 import logging
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 from rldk.errors import InvalidLineError
 from rldk.io.codec import decode
 from rldk.io.compression import DamagedSegmentError
-from rldk.io.decoder import LineDecoder, event
+from rldk.io.decoder import LineDecoder, event, names
 from rldk.io.event_schema import MAX_LINE
 from rldk.io.history import cuts, effective
 from rldk.io.lock import is_held
@@ -32,10 +33,13 @@ __all__ = [
     "Mode",
     "blocks",
     "damage",
+    "follow",
     "is_live",
     "last_event",
     "last_event_of",
+    "problem",
     "read_events",
+    "read_items",
     "read_log",
     "whole_size",
 ]
@@ -46,7 +50,7 @@ Mode = Literal["strict", "tolerate_torn_tail", "stop_at_first_bad", "salvage"]
 History = Literal["effective", "all"]
 """Which events a reader gives: those that no later attempt has replaced, or all."""
 
-_CHUNK: Final = 2**18
+_CHUNK: Final = 2**16
 _log: Final = logging.getLogger(__name__)
 
 
@@ -66,7 +70,7 @@ class Block(NamedTuple):
 
 
 def blocks(file: IO[bytes]) -> Iterator[Block]:
-    """The lines of a file in blocks of about 256 KiB; memory is bounded by the longest line allowed."""
+    """The lines of a file in blocks of about 64 KiB; memory is bounded by the longest line allowed."""
     byte, rest = 0, b""
     try:
         chunk = file.read(_CHUNK)
@@ -192,6 +196,14 @@ def read_log(
                 return
 
 
+def read_items(log: Log) -> Iterator[tuple[Path, Event | Problem]]:
+    """Each line of a log with the file it is in: its event, or what is wrong with it."""
+    decoder = LineDecoder()
+    for segment in opened(log):
+        for item in _items(segment.file, decoder):
+            yield segment.path, item
+
+
 def _items(file: IO[bytes], decoder: LineDecoder) -> Iterator[Event | Problem]:
     """Each line's event, or what is wrong with it."""
     number = 0
@@ -200,12 +212,13 @@ def _items(file: IO[bytes], decoder: LineDecoder) -> Iterator[Event | Problem]:
             number += 1
             yield damage(block).at(number, block.byte)
             continue
-        for start, _, head, tail, names in decoder.parts(block.text):
-            number += 1
-            if isinstance(tail, InvalidLineError):
-                yield problem(tail).at(number, block.byte + start)
+        for run in decoder.runs(block.text):
+            if isinstance(run.tails[0], InvalidLineError):
+                yield problem(run.tails[0]).at(number + 1, block.byte + run.start)
             else:
-                yield event(head, tail, names)
+                for head, tail in zip(run.heads, run.tails, strict=True):
+                    yield event(head, tail, names(head))
+            number += len(run.heads)
 
 
 def problem(error: InvalidLineError) -> Problem:
@@ -269,3 +282,10 @@ def _last_of_stream(file: IO[bytes]) -> Event | None:
         if not block.damage:
             last = last_event(io.BytesIO(block.text)) or last
     return last
+
+
+def __getattr__(name: str) -> Any:
+    """`follow`, which is built on what is here."""
+    if name != "follow":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module("rldk.io.follow").follow

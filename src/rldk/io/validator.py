@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 
 from rldk.io.compression import open_segment
-from rldk.io.decoder import Head, LineDecoder, Tail
+from rldk.io.decoder import Head, LineDecoder, Tail, names
 from rldk.io.event_schema import INT_MAX, INT_MIN, MAX_LINE
 from rldk.io.explain import explain, explain_foreign
 from rldk.io.manifest import read_manifest
@@ -22,11 +22,12 @@ from rldk.io.reader import blocks, damage, is_live
 from rldk.io.segments import is_log, run_log, sealed_segments, segment_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
+    from rldk.io.decoder import Run
     from rldk.io.reader import Block
 
-__all__ = ["Report", "StrictCheck", "check_file", "validate_jsonl_file", "validate_opened"]
+__all__ = ["Report", "StrictCheck", "check_file", "goes_on", "make_check", "validate_jsonl_file", "validate_opened"]
 
 _STEP_NAMES: Final = ("step", "global_step", "_step")
 _json: Final = msgspec.json.Decoder().decode
@@ -131,17 +132,12 @@ def validate_opened(
             raise _Enough
 
     order = Order(add)
-    goes_on = _goes_on(segment)
-    if goes_on:
+    if goes_on(segment.path):
         order.skip()
-    check: Check = (
-        StrictCheck(add, order, require)
-        if strict
-        else _ForeignCheck(add, order if check_consistency else None, require)
-    )
+    check = make_check(add, order, strict=strict, check_consistency=check_consistency, require=require)
     try:
         check_file(segment, check, add, strict=strict, progress=progress)
-        if not check.lines and not (goes_on and segment.number is None):
+        if not check.lines and not (goes_on(segment.path) and segment.number is None):
             add(Problem("empty_file", "events, one on each line", "an empty file"))
     except _Enough:
         report.stopped = True
@@ -151,11 +147,21 @@ def validate_opened(
     return report
 
 
-def _goes_on(segment: Opened) -> bool:
+def make_check(
+    add: Callable[[Problem], None], order: Order, *, strict: bool, check_consistency: bool, require: Sequence[str]
+) -> Check:
+    """What checks the lines as `validate_jsonl_file` says; problems are told to `add` and by `order`."""
+    if strict:
+        return StrictCheck(add, order, require)
+    return _ForeignCheck(add, order if check_consistency else None, require)
+
+
+def goes_on(path: Path) -> bool:
     """Whether a file goes on where another one ended."""
-    if segment.number is not None or not is_log(segment.path):
-        return segment.number is not None and segment.number > 1
-    log = run_log(segment.path)
+    number = segment_number(path.name)
+    if number is not None or not is_log(path):
+        return number is not None and number > 1
+    log = run_log(path)
     return bool(sealed_segments(log)) or read_manifest(log).removed is not None
 
 
@@ -219,39 +225,49 @@ class StrictCheck:
         self.lines = self.size = 0
 
     def block(self, text: bytes, byte: int) -> None:
-        """Check lines. A regular event is compared with its curve right here, which is what makes this fast."""
-        order, require, number = self._order, self._require, self.lines
-        stream, curve = order.stream, order.curve
-        for start, end, head, tail, names in self._decoder.parts(text):
-            number += 1
-            if head is None:
-                self._explain(text[start:end], number, byte + start)
-                continue
-            step, wall_time, seq = head.step, head.wall_time, head.seq
-            other = tail is not order.tail
-            if other:
-                order.turn(tail, number, byte + start)
-                order.check(head, tail, number, byte + start)
-                stream, curve = order.stream, order.curve
-            elif step < curve.step or wall_time < stream.wall_time or seq != stream.seq + 1:
-                order.check(head, tail, number, byte + start)
-            else:
-                curve.step, stream.wall_time, stream.seq = step, wall_time, seq
-            if require:
-                self._check_required(head, tail, names or head.metrics, number, byte + start)
-            self.lines = number
+        """Check lines."""
+        for run in self._decoder.runs(text):
+            if run.heads[0] is None:
+                self._explain(text, run.start, byte)
+            elif not self._follows(run, byte):
+                self._each(run, text, byte)
+
+    def _follows(self, run: Run, byte: int) -> bool:
+        """Check many events that are of one tail together, which is what makes this fast."""
+        tail, order = run.tails[0], self._order
+        if not run.regular or self._require or run.tails.count(tail) < len(run.tails):
+            return False
+        if tail is not order.tail:
+            order.turn(tail, self.lines + 1, byte + run.start)
+        if not order.follow(run.heads):
+            return False
+        self.lines += len(run.heads)
+        return True
+
+    def _each(self, run: Run, text: bytes, byte: int) -> None:
+        order, start = self._order, run.start
+        for head, tail in zip(run.heads, run.tails, strict=True):
+            if tail is not order.tail:
+                order.turn(tail, self.lines + 1, byte + start)
+            order.check(head, tail, self.lines + 1, byte + start)
+            if self._require:
+                self._check_required(head, tail, self.lines + 1, byte + start)
+            self.lines += 1
+            start = text.find(b"\n", start) + 1
 
     def lose(self) -> None:
         """Pass over one line that cannot be read."""
         self.lines += 1
         self._order.lose()
 
-    def _explain(self, line: bytes, number: int, byte: int) -> None:
+    def _explain(self, text: bytes, start: int, byte: int) -> None:
         self.lose()
-        for problem in explain(line):
-            self._add(problem.at(number, byte))
+        for problem in explain(text[start : text.index(b"\n", start)]):
+            self._add(problem.at(self.lines, byte + start))
 
-    def _check_required(self, head: Any, tail: Tail, metrics: Collection[str], number: int, byte: int) -> None:
+    def _check_required(self, head: Any, tail: Tail, number: int, byte: int) -> None:
+        known = names(head)
+        metrics = head.metrics if known is None else known
         for field in self._require:
             section, _, name = field.partition(".")
             if section == "metrics" and name:
@@ -316,7 +332,7 @@ class _ForeignCheck:
         tail = Tail({}, _section(data_slice), _section(info), _strings(notes))
         order.turn(tail, self.lines, byte)
         step = next(record[name] for name in _STEP_NAMES if name in record)
-        head = Head(step, _number(record, "wall_time"), None, _number(record, "seq"), None)
+        head = Head(step, _number(record, "wall_time"), None, _number(record, "seq"), {})
         order.check(head, tail, self.lines, byte)
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rldk.io.event_schema import Number
 
-__all__ = ["plain_metrics", "plain_number", "refusal", "type_name"]
+__all__ = ["plain_metrics", "plain_number", "refusal", "spelled", "type_name"]
 
 SHOWN: Final = 40
 """Characters of a refused name that a message shows."""
@@ -90,6 +90,13 @@ def _refused_name(name: object) -> str:
     except UnicodeEncodeError:
         return "its name holds half a surrogate pair"
     return ""
+
+
+def spelled(value: float) -> float | str:
+    """A float as text files can hold it: NaN and infinities spelled out, as everywhere in RLDK."""
+    if value - value == 0:
+        return value
+    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"  # noqa: PLR0124 - NaN
 
 
 def type_name(value: object) -> str:
