@@ -1,0 +1,1 @@
+"""Tests of reading the logs of other tools."""
