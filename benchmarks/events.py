@@ -1,12 +1,14 @@
 """The events that are measured with: 30 metrics, as GRPO logs them, with floats of full length."""
 
 import random
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from rldk import Event
 from rldk.io.clock import timestamp
+from rldk.io.codec import LineEncoder
 
 NAMES = (
     *("loss", "grad_norm", "lr", "tokens_total", "response_len_mean", "response_len_min", "response_len_max"),
@@ -53,7 +55,26 @@ def events(count: int) -> list[Event]:
     ]
 
 
+_STAMPS: dict[str, Any] = {"schema": 1, "rank": 0, "world_size": 1, "attempt": 1}
+
+
 def stamped(event: Event, seq: int) -> Event:
     """The event as the writer completes it: what has to be encoded in the end."""
-    stamps: dict[str, Any] = {"schema": 1, "rank": 0, "world_size": 1, "attempt": 1}
-    return msgspec.structs.replace(event, seq=seq, model_info={**event.model_info, **stamps})
+    return msgspec.structs.replace(event, seq=seq, model_info={**event.model_info, **_STAMPS})
+
+
+def large_log(folder: Path, size: int) -> tuple[Path, int]:
+    """A log of so many bytes as a writer writes it, and how many events it holds."""
+    path = folder / "large_events.jsonl"
+    encoder, few = LineEncoder(_STAMPS), events(1000)
+    count = 0
+    with path.open("wb") as file:
+        while file.tell() < size:
+            event = few[count % len(few)]
+            moment = count * 1.0325
+            event = msgspec.structs.replace(
+                event, step=count, wall_time=moment, timestamp=timestamp(1_790_000_000 + moment)
+            )
+            file.write(encoder.encode(event, count))
+            count += 1
+    return path, count

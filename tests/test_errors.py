@@ -11,6 +11,7 @@ import pytest
 
 import rldk.errors
 from rldk.errors import (
+    IngestError,
     InvalidEventError,
     InvalidLineError,
     MissingExtraError,
@@ -18,8 +19,10 @@ from rldk.errors import (
     RunIdError,
     RunLockedError,
     RunNotFoundError,
+    UnknownFormatError,
     WriteFailedError,
 )
+from rldk.ingest import IngestReport
 
 LOG = Path("logs/r1_events.jsonl")
 ERRORS = [
@@ -59,6 +62,27 @@ ERRORS = [
             "logs/r1.lock: the run is being written by process 7 on host; "
             "end that process, or choose another run_id or output_dir"
         ),
+    ),
+    (
+        UnknownFormatError(LOG, "expected a log, found a picture"),
+        ValueError,
+        "logs/r1_events.jsonl: expected a log, found a picture",
+    ),
+    (
+        UnknownFormatError(LOG, "expected a log, found none", [("trl", "no step"), ("verl", "no line")]),
+        ValueError,
+        "logs/r1_events.jsonl: expected a log, found none:\n  trl: no step\n  verl: no line",
+    ),
+    (IngestError(IngestReport(), ["a.jsonl:1:0: wrong"]), ValueError, "a.jsonl:1:0: wrong"),
+    (
+        IngestError(IngestReport(), ["a.jsonl:1:0: wrong", "a.jsonl:2:9: wrong"]),
+        ValueError,
+        "2 lines cannot be read:\n  a.jsonl:1:0: wrong\n  a.jsonl:2:9: wrong",
+    ),
+    (
+        IngestError(IngestReport(), ["wrong"] * 1000, 234),
+        ValueError,
+        "1,234 lines cannot be read:" + "\n  wrong" * 20 + "\n  and 1,214 more",
     ),
     (
         WriteFailedError(LOG, "No space left on device"),

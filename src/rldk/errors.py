@@ -6,27 +6,37 @@ RLDKError
 ├── RunIdError          a run id that could not be a file name on every system
 ├── RunNotFoundError    no run, or more than one, where exactly one was expected
 ├── RunLockedError      another writer holds the run
+├── UnknownFormatError  a file that no adapter can be sure to read, with what each says of it
+├── IngestError         sources with lines that cannot be read, with what is wrong in them
+├── RulesFileError      a file of rules that cannot be used: path, line, reason
 ├── WriteFailedError    the log could not be written, and the caller asked to be told
 └── MissingExtraError   an optional dependency is not installed
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "IngestError",
     "InvalidEventError",
     "InvalidLineError",
     "MissingExtraError",
     "RLDKError",
+    "RulesFileError",
     "RunIdError",
     "RunLockedError",
     "RunNotFoundError",
+    "UnknownFormatError",
     "WriteFailedError",
 ]
+
+
+_SHOWN: Final = 20
+"""How many problems a message lists."""
 
 
 class RLDKError(Exception):
@@ -140,6 +150,49 @@ class RunLockedError(RLDKError):
         )
 
 
+class UnknownFormatError(RLDKError, ValueError):
+    """A file that is no log, or that may be one of several formats.
+
+    Args:
+        path: the file.
+        reason: why nobody reads it, as a sentence without its period.
+        considered: the adapters that were asked, each with what it says.
+    """
+
+    def __init__(self, path: Path, reason: str, considered: list[tuple[str, str]] | None = None) -> None:
+        super().__init__(str(path), reason, considered)
+        self.path = path
+        self.reason = reason
+        self.considered = considered or []
+
+    def __str__(self) -> str:
+        colon = ":" if self.considered else ""
+        return "\n".join([f"{self.path}: {self.reason}{colon}", *(f"  {name}: {why}" for name, why in self.considered)])
+
+
+class IngestError(RLDKError, ValueError):
+    """Something in a source cannot be read: the first such thing, or all of it when that was asked for.
+
+    Args:
+        report: an `rldk.ingest.IngestReport` of what was read until then.
+        problems: each problem as a sentence.
+        more: how many problems there are beyond these.
+    """
+
+    def __init__(self, report: object, problems: list[str], more: int = 0) -> None:
+        super().__init__(report, problems, more)
+        self.report = report
+        self.problems = problems
+        self.more = more
+
+    def __str__(self) -> str:
+        total = len(self.problems) + self.more
+        if total == 1:
+            return self.problems[0]
+        rest = [f"and {total - _SHOWN:,} more"] if total > _SHOWN else []
+        return "\n  ".join([f"{total:,} lines cannot be read:", *self.problems[:_SHOWN], *rest])
+
+
 class WriteFailedError(RLDKError, OSError):
     """An event could not be written; nothing of it is left in the file."""
 
@@ -162,3 +215,25 @@ class MissingExtraError(RLDKError, ImportError):
 
     def __str__(self) -> str:
         return f"{self.what} is not installed; install it with: pip install 'rldk[{self.extra}]'"
+
+
+class RulesFileError(RLDKError, ValueError):
+    """A file of rules cannot be used.
+
+    Args:
+        path: the file.
+        line: number of the line, from 1; 0 when the file as a whole is meant.
+        expected: what should have stood there.
+        found: what stood there.
+    """
+
+    def __init__(self, path: Path, line: int, expected: str, found: str) -> None:
+        super().__init__(path, line, expected, found)
+        self.path = path
+        self.line = line
+        self.expected = expected
+        self.found = found
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}" if self.line else str(self.path)
+        return f"{place}: expected {self.expected}, found {self.found}"

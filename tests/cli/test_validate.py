@@ -8,21 +8,23 @@ import os
 import pty
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
 
-from rldk.cli import rldk
+from rldk.cli import rldk, validate
+from rldk.ingest import executors
 from rldk.io.codec import encode
 from rldk.io.compression import compress
 from rldk.io.segments import run_log, sealed_path
-from rldk.io.validator import validate_jsonl_file
+from rldk.io.validator import Report, validate_jsonl_file
 from rldk.io.writer import open_writer
 from tests.runs import clean_environment, make_event, run_python, write_attempt
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from rldk.io.opened import Opened
 
 FOREIGN = '{"step":1,"loss":0.5}\n{"step":0,"loss":0.25}\n'
 
@@ -85,6 +87,52 @@ def test_what_is_printed(
     done = CliRunner().invoke(rldk, ["validate", *arguments])
 
     assert (done.output, done.exit_code) == (output, code)
+
+
+@pytest.mark.parametrize("jobs", ["1", "2", "5"])
+@pytest.mark.parametrize("arguments", [case[0] for case in CASES])
+def test_what_is_printed_is_the_same_for_any_number_of_processes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], jobs: str
+) -> None:
+    """Valid files, invalid ones, and both, each file named twice."""
+    monkeypatch.chdir(folder)
+    paths = [argument for argument in arguments if argument in {"logs", "bad.jsonl", "foreign.jsonl"}]
+    expected = CliRunner().invoke(rldk, ["validate", *arguments, *paths])
+    done = CliRunner().invoke(rldk, ["validate", *arguments, *paths, "--jobs", jobs])
+
+    assert (done.output, done.exit_code) == (expected.output, expected.exit_code)
+
+
+def test_a_large_file_is_checked_in_several_processes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without being told to; the serial check is not asked then. With one process it is."""
+    events = [make_event(step, seq=step) for step in range(2000)]
+    monkeypatch.chdir(folder)
+    (folder / "large_events.jsonl").write_bytes(b"".join(map(encode, events)))
+    monkeypatch.setattr(executors, "_LARGE", 100_000)
+    monkeypatch.setattr(executors, "_SHARE", 50_000)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    asked: list[Path] = []
+
+    def validate_opened(segment: Opened, **_: Any) -> Report:
+        asked.append(segment.path)
+        return Report(str(segment.path), strict=True)
+
+    monkeypatch.setattr(validate, "validate_opened", validate_opened)
+    printed = [
+        CliRunner().invoke(rldk, ["validate", "--strict", "large_events.jsonl", *jobs]).output
+        for jobs in ([], ["--jobs", "1"])
+    ]
+
+    assert printed == ["large_events.jsonl: valid, 2,000 lines\n", "large_events.jsonl: valid, 0 lines\n"]
+    assert asked == [Path("large_events.jsonl")]
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "x"])
+def test_the_number_of_processes_is_a_number(folder: Path, jobs: str) -> None:
+    """At least one; anything else is a usage error."""
+    done = CliRunner().invoke(rldk, ["validate", str(folder / "bad.jsonl"), "--jobs", jobs])
+
+    assert done.exit_code == 2
 
 
 def test_of_a_folder_every_segment_of_every_log_is_checked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,12 +351,13 @@ def test_a_reader_that_goes_away_is_no_error_message(tmp_path: Path, options: li
     assert (process.returncode, errors) == (1, b"")
 
 
-def test_a_large_file_shows_its_progress_on_a_terminal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_large_file_shows_its_progress_on_a_terminal(tmp_path: Path, jobs: str) -> None:
     """The bar goes to standard error and only when that is a terminal; standard output has the result alone."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"step":1,"notes":"%s"}\n' % (b"x" * 1000) * 21_000)
     terminal, end = pty.openpty()
-    command = [sys.executable, "-m", "rldk", "validate", "a.jsonl"]
+    command = [sys.executable, "-m", "rldk", "validate", "a.jsonl", "--jobs", jobs]
     environment = clean_environment() | {"TERM": "xterm"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, cwd=tmp_path, env=environment) as process:
         os.close(end)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,17 +14,21 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from rldk.cli.terminal import terminal
 from rldk.errors import RunNotFoundError
+from rldk.ingest.executors import automatic, shares, stored
+from rldk.ingest.validation import valid_files
 from rldk.io.compression import open_segment
 from rldk.io.opened import Opened, opened
 from rldk.io.problems import KINDS
-from rldk.io.segments import Log, find_logs, segment_number
+from rldk.io.segments import Log, find_logs, segment_number, segments
 from rldk.io.validator import Report, validate_opened
 from rldk.report.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.console import Console
+
+    from rldk.ingest.validation import Identity
 
 __all__ = ["validate"]
 
@@ -39,6 +43,9 @@ _LARGE: Final = 20_000_000
 @click.option("--require", multiple=True, metavar="FIELD", help="A field every line must have: model_info.git_sha.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON report for each file, one on each line.")
 @click.option(
+    "--jobs", type=click.IntRange(1), metavar="N", help="Check in N processes; by default large files in all."
+)
+@click.option(
     "--max-errors", default=100, show_default=True, type=click.IntRange(0), help="Stop after N problems; 0: never."
 )
 def validate(
@@ -48,6 +55,7 @@ def validate(
     check_consistency: bool,
     require: Sequence[str],
     as_json: bool,
+    jobs: int | None,
     max_errors: int,
 ) -> None:
     """Check event logs, or any JSON lines, line by line.
@@ -64,16 +72,20 @@ def validate(
     Exit codes: 0 valid, 1 invalid, 2 cannot be read.
     """
     console, valid = terminal(), True
+    known = _valid(paths, jobs, strict=strict, check_consistency=check_consistency, require=require)
     for segment in _files(paths):
-        with ExitStack() as stack:
-            report = validate_opened(
-                segment,
-                strict=strict,
-                check_consistency=check_consistency,
-                require=require,
-                max_errors=max_errors,
-                progress=_progress(segment.path, stack),
-            )
+        status = os.fstat(segment.file.fileno())
+        report = known.get((segment.path, status.st_dev, status.st_ino))
+        if report is None:
+            with _progress(segment.path.name, status.st_size) as progress:
+                report = validate_opened(
+                    segment,
+                    strict=strict,
+                    check_consistency=check_consistency,
+                    require=require,
+                    max_errors=max_errors,
+                    progress=progress,
+                )
         valid = valid and report.valid
         report.path = os.fsencode(report.path).decode(errors="backslashreplace")
         if as_json:
@@ -85,13 +97,7 @@ def validate(
 
 def _files(paths: Sequence[Path]) -> Iterator[Opened]:
     """The files that are meant, each open until the next one is asked for."""
-    named: list[Path | Log] = []
-    for path in paths:
-        logs = find_logs(path) if path.is_dir() else [path]
-        if not logs:
-            raise RunNotFoundError(path, [])
-        named += logs
-    for each in named:
+    for each in _named(paths):
         if isinstance(each, Log):
             yield from opened(each)
         else:
@@ -99,15 +105,53 @@ def _files(paths: Sequence[Path]) -> Iterator[Opened]:
                 yield Opened(each, segment_number(each.name), file)
 
 
-def _progress(path: Path, stack: ExitStack) -> Callable[[int], None] | None:
-    """A progress bar on standard error, when that is a terminal and the file is large."""
+def _named(paths: Sequence[Path]) -> list[Path | Log]:
+    """The files that are named, and the logs in the folders that are.
+
+    Raises:
+        RunNotFoundError: a folder holds no log.
+    """
+    named: list[Path | Log] = []
+    for path in paths:
+        logs = find_logs(path) if path.is_dir() else [path]
+        if not logs:
+            raise RunNotFoundError(path, [])
+        named += logs
+    return named
+
+
+def _valid(
+    paths: Sequence[Path], jobs: int | None, *, strict: bool, check_consistency: bool, require: Sequence[str]
+) -> Mapping[Identity, Report]:
+    """The reports of those files that are found to be valid by several processes; none when there is one."""
+    files = stored([file for each in _named(paths) for file in (segments(each) if isinstance(each, Log) else [each])])
+    files = list({file.name: file for file in files}.values())
+    count = automatic(files) if jobs is None else jobs
+    if count == 1 or len(shares(files, count)) == 1:
+        return {}
+    name = files[0].path.name if len(files) == 1 else plural(len(files), "file")
+    with _progress(name, sum(file.status.st_size for file in files)) as progress:
+        return valid_files(
+            files,
+            count,
+            strict=strict,
+            check_consistency=check_consistency,
+            require=require,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _progress(name: str, size: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error, when that is a terminal and so many bytes are large."""
     console = terminal(stderr=True)
-    if not console.is_terminal or path.stat().st_size < _LARGE:
-        return None
+    if not console.is_terminal or size < _LARGE:
+        yield lambda _: None
+        return
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    bar = stack.enter_context(Progress(path.name, *columns, console=console, transient=True))
-    task = bar.add_task("", total=path.stat().st_size)
-    return lambda size: bar.advance(task, size)
+    with Progress(name, *columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=size)
+        yield lambda size: bar.advance(task, size)
 
 
 def _print(console: Console, report: Report) -> None:

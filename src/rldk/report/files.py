@@ -10,65 +10,72 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from rldk.io.history import curve_key
 from rldk.io.manifest import update_manifest
 from rldk.io.replace import replacing
 from rldk.io.sealing import describe
 from rldk.io.segments import derived_path, whole_log
+from rldk.io.values import spelled
 from rldk.report.final import build_report
-from rldk.report.summary import curve_key, points
+from rldk.report.summary import points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from rldk.alerts import Rule, Verdict
     from rldk.io.event_schema import Event
     from rldk.io.manifest import Manifest
     from rldk.io.segments import Log
     from rldk.report.final import Report
-    from rldk.report.summary import Summary
 
-__all__ = ["write_files"]
+__all__ = ["write_alerts", "write_files"]
 
 _LEADING: Final = ("phase", "eval_set", "step", "wall_time", "timestamp", "attempt")
 
 
-def write_files(log: Log, *, deadline: float | None = None) -> Report:
+def write_files(
+    log: Log,
+    *,
+    deadline: float | None = None,
+    verdict: Verdict | None = None,
+    preset: str = "auto",
+    rules: Sequence[Rule] = (),
+) -> Report:
     """Build a run's derived files anew, each put into place whole.
 
     They are `metrics.csv`, `metrics.json`, `alerts.json` and `final_report.json`; in the manifest, the live file.
+    For the arguments see `rldk.report.final.build_report`.
 
     Raises:
         TimeoutError: the deadline passed; files not yet built are as they were.
         OSError: the log cannot be read, or a file not be written.
     """
     log = whole_log(log)
-    report = build_report(log, deadline=deadline)
+    report = build_report(log, deadline=deadline, verdict=verdict, preset=preset, rules=rules)
     with replacing(derived_path(log, "metrics.csv")) as file:
         _write_csv(file, report.effective(), report.summary.columns)
-    _write_json(derived_path(log, "metrics.json"), _aggregates(log, report.summary))
-    _write_json(derived_path(log, "alerts.json"), {"schema": 1, "checked": [], "alerts": []})
+    metrics = {"schema": 1, "run_id": log.run_id, "curves": report.final.metrics}
+    _write_json(derived_path(log, "metrics.json"), metrics)
+    write_alerts(log, report.verdict)
     _write_json(derived_path(log, "final_report.json"), report.final)
     return report._replace(manifest=_enter_live(log))
+
+
+def write_alerts(log: Log, verdict: Verdict) -> None:
+    """Write a run's `alerts.json`: the rules that could judge it, and what they have found.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    checked = sorted({each.rule for each in verdict.passed} | {alert.rule for alert in verdict.alerts})
+    content = {"schema": 1, "checked": checked, "alerts": verdict.alerts}
+    _write_json(derived_path(log, "alerts.json"), content)
 
 
 def _write_json(path: Path, content: object) -> None:
     with replacing(path) as file:
         file.write(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
-
-
-def _aggregates(log: Log, summary: Summary) -> dict[str, Any]:
-    curves = [
-        {
-            "phase": curve.phase,
-            "eval_set": curve.eval_set,
-            "points": curve.points,
-            "first_step": curve.first_step,
-            "last_step": curve.last_step,
-            "metrics": {name: running.result() for name, running in curve.metrics.items()},
-        }
-        for curve in summary.curves.values()
-    ]
-    return {"schema": 1, "run_id": log.run_id, "curves": curves}
 
 
 def _write_csv(file: IO[bytes], events: Iterable[Event], columns: list[str]) -> None:
@@ -99,13 +106,8 @@ def _csv_line(cells: list[str]) -> bytes:
 
 def _row(point: Event, columns: list[str]) -> list[Any]:
     leading = [point.phase, point.eval_set, point.step, point.wall_time, point.timestamp, point.attempt]
-    return leading + [_cell(point.metrics.get(name)) for name in columns]
-
-
-def _cell(value: float | None) -> Any:
-    if isinstance(value, float) and value - value != 0:
-        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"  # noqa: PLR0124 - NaN
-    return value
+    values = map(point.metrics.get, columns)
+    return leading + [spelled(value) if isinstance(value, float) else value for value in values]
 
 
 def _enter_live(log: Log) -> Manifest:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from rldk.io.history import Seam, Seams
+from rldk.io.history import Seam, Seams, curve_key, merged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from rldk.io.event_schema import Event, Number
 
-__all__ = ["Aggregate", "AttemptSummary", "Curve", "Summary", "points", "summarise"]
+__all__ = ["Aggregate", "AttemptSummary", "Curve", "CurveSummary", "Summary", "points", "summarise"]
 
 _TRACE: Final = 512
 """How many values of a metric are kept for drawing it."""
@@ -102,6 +102,17 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+class CurveSummary(msgspec.Struct):
+    """A curve in a few numbers."""
+
+    phase: str
+    eval_set: str | None
+    points: int
+    first_step: int | None
+    last_step: int | None
+    metrics: dict[str, Aggregate]
+
+
 class Curve:
     """The points of one phase and evaluation set."""
 
@@ -127,6 +138,11 @@ class Curve:
             if name not in self.metrics:
                 self.metrics[name] = Running()
             self.metrics[name].add(value)
+
+    def result(self) -> CurveSummary:
+        """The curve as far as it was taken in."""
+        metrics = {name: running.result() for name, running in self.metrics.items()}
+        return CurveSummary(self.phase, self.eval_set, self.points, self.first_step, self.last_step, metrics)
 
 
 class AttemptSummary(msgspec.Struct):
@@ -203,11 +219,6 @@ class Summary:
             self._dropped.add((attempt, int(match[1]), int(match[2])))
 
 
-def curve_key(event: Event) -> CurveKey:
-    """The curve an event belongs to."""
-    return event.phase, event.eval_set
-
-
 def points(events: Iterable[Event]) -> Iterator[Event]:
     """One event for each point of a curve: those of one attempt at one step are merged, the later key winning."""
     pending: dict[CurveKey, Event] = {}
@@ -215,8 +226,7 @@ def points(events: Iterable[Event]) -> Iterator[Event]:
         key = curve_key(event)
         before = pending.get(key)
         if before and (before.step, before.attempt) == (event.step, event.attempt):
-            merged = {**before.metrics, **event.metrics}
-            pending[key] = msgspec.structs.replace(event, metrics=merged, notes=[*before.notes, *event.notes])
+            pending[key] = merged(before, event)
             continue
         if before:
             yield before
@@ -238,12 +248,12 @@ def summarise(events: Iterable[Event], summary: Summary | None = None) -> Summar
             summary.events += 1
             yield event
 
-    merged = 0
+    count = 0
     for point in points(counted()):
-        merged += 1
+        count += 1
         key = curve_key(point)
         if key not in summary.curves:
             summary.curves[key] = Curve(*key)
         summary.curves[key].add(point)
-    summary.duplicates = summary.events - merged
+    summary.duplicates = summary.events - count
     return summary
