@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from rldk.adapters import registry
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -13,3 +15,10 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("RLDK_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def two_formats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let RLDK know its own logs and JSON lines only, for tests that are not about the other formats."""
+    known = {name: registry.NAMES[name] for name in ("rldk_events", "custom_jsonl")}
+    monkeypatch.setattr(registry, "NAMES", known)

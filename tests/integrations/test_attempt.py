@@ -319,7 +319,7 @@ def test_a_run_killed_after_its_first_events_is_called_crashed(tmp_path: Path) -
     run_python("-c", KILLED, tmp_path)
     done = run_python("-m", "rldk", "report", tmp_path)
 
-    assert done.stdout.startswith("r  crashed  its process ended without a word\n")
+    assert "\nr  crashed  its process ended without a word\n" in done.stdout
     assert sorted(files(tmp_path)) == sorted(["r.lock", "r_events.jsonl", "r_manifest.json", *DERIVED])
 
 

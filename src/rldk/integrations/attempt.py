@@ -6,12 +6,15 @@ import logging
 import os
 import sys
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from rldk.integrations.troubles import Troubles
+from rldk.integrations.watch import Watch, Wish
 from rldk.io.clock import RunClock, timestamp
-from rldk.io.manifest import Attempt, update_manifest
+from rldk.io.manifest import Attempt, find_resumed, update_manifest
 from rldk.io.recorder import Recorder
-from rldk.io.segments import log_path, run_log
+from rldk.io.segments import check_run_id, log_path, new_run_id, run_log
 from rldk.io.writer import open_writer
 from rldk.metrics import Translator
 from rldk.report.files import write_files
@@ -20,13 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from rldk.io.event_schema import Primitive
+    from rldk.integrations.watch import WatchSettings
+    from rldk.io.event_schema import Event, Primitive
     from rldk.io.manifest import Manifest, Outcome
+    from rldk.io.protocol import Writer
     from rldk.io.writer import WriterOptions
 
-__all__ = ["RecordedAttempt", "outcome_at_exit"]
+__all__ = ["RecordedAttempt", "close_at_exit", "jsonl_enabled", "named_run", "outcome_at_exit", "unnamed_run"]
 
 _log: Final = logging.getLogger(__name__)
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _CHAIN: Final = 10
 """How many errors are looked at of those that led to the last."""
 
@@ -48,6 +54,8 @@ class RecordedAttempt:
         trainer_output_dir: where the trainer keeps its checkpoints.
         facts: what is known of this attempt; number, start and end are filled in.
         budget: seconds that building the derived files may take.
+        troubles: who hears of what goes wrong while the run is judged.
+        watch: how the run is judged while it is recorded, None when it is not; only rank 0 is.
         options: how the log is written; see `rldk.io.writer.open_writer`.
     """
 
@@ -63,6 +71,8 @@ class RecordedAttempt:
         trainer_output_dir: str,
         facts: Attempt,
         budget: float,
+        troubles: Troubles | None = None,
+        watch: WatchSettings | None = None,
         **options: Unpack[WriterOptions],
     ) -> None:
         self._key = (os.getpid(), log_path(folder, run_id, rank))
@@ -90,8 +100,11 @@ class RecordedAttempt:
         self._framework, self._algorithm = framework, algorithm
         self._translator = Translator(framework, algorithm)
         self._known = 0
+        self._watch: Watch | None = None
+        if watch and rank == 0:
+            self._watch = self._begin_watch(watch, troubles or Troubles(raises=self._raises))
         self._recorder = Recorder(
-            self._writer,
+            _Judged(self._writer, self._watch) if self._watch else self._writer,
             clock=RunClock(self._writer.past),
             translator=self._translator,
             rng=facts.seeds,
@@ -107,6 +120,31 @@ class RecordedAttempt:
             self._writer.close()
             raise
         _open[self._key] = self
+
+    def _begin_watch(self, settings: WatchSettings, troubles: Troubles) -> Watch:
+        stamps: dict[str, Primitive] = {"attempt": self._facts.attempt, "rank": 0}
+        if self._facts.resumed_from is not None:
+            stamps["resumed_from"] = self._facts.resumed_from
+        watch = Watch(
+            self.log,
+            settings,
+            algorithm=self._algorithm,
+            semantics=self._translator.applied,
+            stamps=stamps,
+            troubles=troubles,
+        )
+        if self._writer.past:
+            watch.prime()
+        return watch
+
+    @property
+    def stopped_by(self) -> str:
+        """The alert on account of which the trainer was told to stop, in words; empty when it was not."""
+        return self._watch.stopped_by if self._watch else ""
+
+    def take_wish(self) -> Wish:
+        """What the trainer is asked to do, since this was last asked, on account of alerts."""
+        return self._watch.take_wish() if self._watch else Wish()
 
     @property
     def troubled(self) -> bool:
@@ -153,6 +191,8 @@ class RecordedAttempt:
                 self._finish()
         finally:
             self._closed = True
+            if self._watch:
+                self._watch.close()
             self._writer.close()
             if _open.get(self._key) is self:
                 del _open[self._key]
@@ -173,9 +213,11 @@ class RecordedAttempt:
         self._facts.counters["refused_metrics"] += self._recorder.refused_metrics
         self._write_manifest()
         self._derived_at = counters.written
+        verdict = self._watch.finish() if self._watch and self._writes else None
         if self._derives and self._writes:
             try:
-                write_files(self.log, deadline=time.monotonic() + self._budget)
+                deadline = time.monotonic() + self._budget
+                write_files(self.log, deadline=deadline, verdict=verdict)
             except OSError as error:
                 self._trouble(error, f"build the derived files later with: rldk report {self.log.path}")
 
@@ -208,8 +250,74 @@ class RecordedAttempt:
             _log.warning("%s; %s", error, what)
 
 
+class _Judged:
+    """A writer that has the run judged by what is written.
+
+    Args:
+        to: the writer.
+        watch: who judges.
+    """
+
+    def __init__(self, to: Writer, watch: Watch) -> None:
+        self._to = to
+        self._watch = watch
+        self.flush = to.flush
+        self.close = to.close
+
+    def write(self, event: Event) -> bool:
+        """Write an event, and then judge the run; see `Writer`."""
+        written = self._to.write(event)
+        self._watch.add(event)
+        return written
+
+
 _open: Final[dict[tuple[int, Path], RecordedAttempt]] = {}
 """The attempts whose log is open, by process and path: a forked child has no part in those of its parent."""
+
+
+def jsonl_enabled(*, wanted: bool) -> bool:
+    """Whether anything is to be written at all: `RLDK_DISABLE_JSONL` wins over what the user's code wants."""
+    return wanted and os.environ.get("RLDK_DISABLE_JSONL", "").lower() not in _TRUE
+
+
+def named_run(run_id: str | None) -> str | None:
+    """The run that the user names: by `RLDK_RUN_ID`, which wins, or in code; None when there is no name.
+
+    Raises:
+        RunIdError: the name could not be part of a file name.
+    """
+    named = os.environ.get("RLDK_RUN_ID") or run_id
+    return check_run_id(named) if named else None
+
+
+def unnamed_run(folder: Path, algorithm: str, trained_into: str | None) -> str:
+    """The run that nobody names: the newest that was trained into the same place, when it is resumed; else a new one.
+
+    Args:
+        folder: the folder of the run's files.
+        algorithm: what a new run is named after.
+        trained_into: where the trainer keeps the checkpoints it resumes from, None when it begins at the beginning.
+    """
+    return (find_resumed(folder, trained_into) if trained_into else None) or new_run_id(algorithm)
+
+
+def close_at_exit(owner: object, recorded: RecordedAttempt, troubles: Troubles, *modules: str) -> None:
+    """Close the log of an attempt when its owner is gone or the interpreter exits; in a forked child do nothing.
+
+    Args:
+        owner: who records the attempt.
+        recorded: the attempt.
+        troubles: who hears of what goes wrong.
+        modules: the trainer's packages; see `outcome_at_exit`.
+    """
+    weakref.finalize(owner, _close, recorded, troubles, modules)
+
+
+def _close(recorded: RecordedAttempt, troubles: Troubles, modules: tuple[str, ...]) -> None:
+    try:
+        recorded.close(*outcome_at_exit(*modules, training=recorded.training))
+    except Exception as error:  # noqa: BLE001 - nobody is left who could decide
+        troubles.report("closing the log", error)
 
 
 def outcome_at_exit(*modules: str, training: bool) -> tuple[Outcome, str]:

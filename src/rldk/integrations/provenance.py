@@ -10,11 +10,12 @@ import sys
 from importlib import metadata
 from typing import Any, Final
 
-__all__ = ["git_state", "process_facts", "redacted", "seeds", "versions"]
+__all__ = ["git_state", "parameters", "process_facts", "redacted", "seeds", "versions"]
 
 _SECRET: Final = re.compile(
-    r"(?i)(?:\A|[-_.])(?:token|secrets?|passwords?|passwd|credentials?|(?:api|access)_?keys?|key)\Z"
+    r"(?i)(?:\A|[-_.])(?:token|secrets?|passwords?|passwd|credentials?|(?:api|access)_?keys?|key|use_wandb)\Z"
 )
+"""What names a secret. The value of `use_wandb`, which OpenRLHF had up to 0.10.1, is a key."""
 _REDACTED: Final = "<redacted>"
 _GIT_PATIENCE: Final = 2.0
 """Seconds that git may take; a large working tree must not hold up training."""
@@ -69,6 +70,12 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
     return done.stdout.strip()
+
+
+def parameters(model: Any) -> int | None:
+    """How many parameters a model has; None when it does not say, or shards them away as ZeRO-3 does."""
+    count = getattr(model, "num_parameters", None)
+    return (int(count()) or None) if callable(count) else None
 
 
 def seeds(seed: int | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rldk.integrations.trl import callbacks
+from rldk.integrations import attempt
 from tests.integrations.trl.trainings import Lab, Tiny
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def no_run_to_find(lab: Lab) -> None:
     callback = lab.callback(run_id=None, all_ranks=True)
     lab.sft(**settings).train()
     if torch.distributed.get_rank() == 0:
-        callbacks.find_resumed = _denied
+        attempt.find_resumed = _denied
     _train(lab.sft(callback, **settings | {"max_steps": 2}), callback, resume_from_checkpoint=True)
 
 

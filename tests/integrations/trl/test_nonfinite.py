@@ -77,7 +77,8 @@ def test_nan_is_kept_in_the_log(lab: Lab) -> None:
 
     assert (record["metrics"]["grad_norm"], record["nonfinite"]) == (None, {"grad_norm": "NaN"})
     assert validate_jsonl_file(path, strict=True).problems == []
-    assert report["health"] == "attention"
+    assert report["health"] == "bad"
+    assert ("non_finite", "critical") in {(alert["rule"], alert["severity"]) for alert in report["alerts"]}
     assert report["data_quality"]["nonfinite"] == {"grad_norm": 1}
     assert report["data_quality"]["notes"] == {"loss_filtered": 1}
     assert [row[lab.table()[0].index("grad_norm")] for row in lab.table()[3:4]] == ["NaN"]

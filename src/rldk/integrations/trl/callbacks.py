@@ -2,71 +2,39 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import sys
 import time
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from transformers import TrainerCallback
 
-from rldk.errors import RLDKError
-from rldk.integrations.attempt import RecordedAttempt, outcome_at_exit
+from rldk.adapters.trl_logs import LogReader
+from rldk.integrations.attempt import RecordedAttempt, close_at_exit, jsonl_enabled, named_run, unnamed_run
+from rldk.integrations.trl.agreement import Agreement
 from rldk.integrations.trl.facts import algorithm, attempt_facts, batch_facts, framework, model_facts
-from rldk.integrations.trl.logs import counter_note, leftovers, loss_note, read_entry
-from rldk.io.manifest import find_resumed
-from rldk.io.segments import check_run_id, new_run_id
+from rldk.integrations.troubles import Troubles, guarded
+from rldk.integrations.watch import Wish, check_watch
+from rldk.io.segments import check_run_id
 from rldk.io.writer import check_options, run_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
-    from rldk.io.event_schema import Primitive
+    from rldk.alerts import Rule
+    from rldk.alerts.sinks import Sink
+    from rldk.integrations.watch import OnCritical
     from rldk.io.manifest import Attempt
     from rldk.io.writer import WriterOptions
 
 __all__ = ["RLDKCallback"]
 
 _log: Final = logging.getLogger(__name__)
-_TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _GROUP_RELATIVE: Final = frozenset({"grpo", "rloo"})
-
-
-def _guarded(hook: Callable[..., None]) -> Callable[..., None]:
-    """Keep whatever goes wrong in a hook away from the trainer, unless the user wants to hear of it."""
-
-    @functools.wraps(hook)
-    def guarded(self: RLDKCallback, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        try:
-            hook(self, args, state, control, **kwargs)
-        except Exception as error:
-            if self._options.get("on_error") == "raise":
-                raise
-            self._troubles.report(hook.__name__, error, self._attempt.recorded if self._attempt else None)
-
-    return guarded
-
-
-class _Troubles:
-    """Counts what went wrong, and tells of it once."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def report(self, where: str, error: Exception, recorded: RecordedAttempt | None) -> None:
-        """Take note of an error; the writer itself may have told of the same trouble already."""
-        self.count += 1
-        if self.count == 1 and not (recorded and recorded.troubled):
-            what = "nothing is recorded" if recorded is None else "this may be missing from the log"
-            # What the world does to us is told in a sentence; of a mistake of ours the place is told too.
-            expected = isinstance(error, (RLDKError, OSError))
-            message = "%s: %s: %s; training goes on, %s"
-            _log.warning(message, where, type(error).__name__, error, what, exc_info=None if expected else error)
 
 
 class RLDKCallback(TrainerCallback):
@@ -82,6 +50,12 @@ class RLDKCallback(TrainerCallback):
             and any other begins a new one. `RLDK_RUN_ID` wins over it.
         all_ranks: record every rank in a file of its own, not only the main process.
         report_budget: seconds that building the derived files may take at the end.
+        alerts: whether the run is judged while it trains: True chooses the rules by the algorithm, the name of a
+            preset takes those of that preset.
+        rules: a file with rules of your own, or a list of rules, beside those.
+        on_critical: what is done when a critical alert begins to fire: "warn", "save", "stop" or "save_and_stop".
+            With several processes, each needs this callback.
+        on_alert: functions of an alert and the run's id; see `rldk.alerts.sinks`. Alerts are logged in any case.
         options: how the log is written: `rotation`, `compression`, `keep`, `sync`, `buffer`, `filters`, `on_error`
             and `if_locked` of `rldk.open_writer`. `on_error="raise"` lets trouble stop the training.
     """
@@ -94,23 +68,32 @@ class RLDKCallback(TrainerCallback):
         *,
         all_ranks: bool = False,
         report_budget: float = 30.0,
+        alerts: bool | str = True,
+        rules: str | os.PathLike[str] | Sequence[Rule] | None = None,
+        on_critical: OnCritical = "warn",
+        on_alert: Sequence[Sink] = (),
         **options: Unpack[WriterOptions],
     ) -> None:
         check_options(**options)
+        self._watch = check_watch(alerts, rules, on_critical, on_alert)
         self._folder = Path(output_dir)
-        self._enabled = enable_jsonl_logging and os.environ.get("RLDK_DISABLE_JSONL", "").lower() not in _TRUE
+        self._enabled = jsonl_enabled(wanted=enable_jsonl_logging)
         self._run_id = None if run_id is None else check_run_id(run_id)
         self._all_ranks = all_ranks
         self._options = options
         self._budget = report_budget
         self._attempt: _TrainerAttempt | None = None
         self._gave_up = False
-        self._troubles = _Troubles()
+        self._stopped = False
+        """Whether a rule has had this training stopped."""
+        self._agreement: Agreement | None = None
+        self.troubles = Troubles(raises=options.get("on_error") == "raise")
+        """What went wrong in the hooks."""
 
     @property
     def errors(self) -> int:
         """How often something went wrong in a hook; only the first time is reported."""
-        return self._troubles.count
+        return self.troubles.count
 
     @property
     def run_id(self) -> str | None:
@@ -122,11 +105,13 @@ class RLDKCallback(TrainerCallback):
         """The event log being written, None before it began."""
         return self._attempt.recorded.log.path if self._attempt else None
 
-    @_guarded
+    @guarded
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Begin an attempt; a new one when this trainer trained before, or resumes."""
+        self._stopped = False
+        self._agreement = Agreement() if self._enabled and self._watch and self._watch.asks else None
         if not self._records(state):
             return
         self._gave_up = False
@@ -140,12 +125,12 @@ class RLDKCallback(TrainerCallback):
                 self._run_id = self._attempt.recorded.run_id
                 resumed_from = state.global_step
             self._attempt.recorded.replace()
-            self._attempt = None
+            self._attempt = self.troubles.recorded = None
         self._begin(args, state, resumed_from, kwargs)
         if self._attempt:
             self._attempt.begin_training(state, kwargs)
 
-    @_guarded
+    @guarded
     def on_log(
         self,
         args: TrainingArguments,
@@ -154,21 +139,40 @@ class RLDKCallback(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Record one event."""
-        if not logs or not self._records(state) or self._gave_up:
-            return
-        if self._attempt is None:
-            self._begin(args, state, None, kwargs)
-        if self._attempt:
-            self._attempt.log(state, logs)
+        """Record one event, and have the trainer do what rules want."""
+        wish = Wish()
+        try:
+            if logs and self._records(state) and not self._gave_up:
+                wish = self._record(args, state, logs, kwargs)
+        finally:
+            # All processes have to come by here, whatever happens in one of them.
+            if self._agreement:
+                granted = self._agreement.ask(wish, state.global_step)
+                control.should_save |= granted.save
+                control.should_training_stop |= granted.stop
+                self._stopped |= granted.stop
 
-    @_guarded
+    @guarded
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Build the derived files. The log stays open: an evaluation may follow."""
         if self._attempt:
-            self._attempt.recorded.end("completed")
+            recorded = self._attempt.recorded
+            if self._stopped and state.global_step < state.max_steps:
+                recorded.end("stopped_by_rule", recorded.stopped_by or "the main process was asked to stop")
+            else:
+                recorded.end("completed")
+
+    def _record(
+        self, args: TrainingArguments, state: TrainerState, logs: dict[str, Any], kwargs: Mapping[str, Any]
+    ) -> Wish:
+        if self._attempt is None:
+            self._begin(args, state, None, kwargs)
+        if self._attempt is None:
+            return Wish()
+        self._attempt.log(state, logs)
+        return self._attempt.recorded.take_wish()
 
     def _records(self, state: TrainerState) -> bool:
         return self._enabled and (self._all_ranks or state.is_world_process_zero)
@@ -190,23 +194,21 @@ class RLDKCallback(TrainerCallback):
             trainer_output_dir=os.path.abspath(args.output_dir or "."),  # noqa: PTH100 - a string for JSON
             facts=facts,
             budget=self._budget,
+            troubles=self.troubles,
+            watch=self._watch,
             **self._options,
         )
         self._attempt = _TrainerAttempt(recorded, facts, args, state, kwargs)
-        weakref.finalize(self, _close, recorded, self._troubles)
+        self.troubles.recorded = recorded
+        close_at_exit(self, recorded, self.troubles, "transformers", "trl", "accelerate")
         self._gave_up = False
 
     def _choose_run_id(self, args: TrainingArguments, folder: Path, resumed_from: int | None) -> str:
-        named = os.environ.get("RLDK_RUN_ID") or self._run_id
-        if named:
-            return check_run_id(named)
-
         def choose() -> str:
             trained_into = os.path.abspath(args.output_dir or ".")  # noqa: PTH100 - as it was written
-            found = find_resumed(folder, trained_into) if resumed_from else None
-            return found or new_run_id(algorithm(args))
+            return unnamed_run(folder, algorithm(args), trained_into if resumed_from else None)
 
-        return _from_main_process(choose) if self._all_ranks else choose()
+        return named_run(self._run_id) or (_from_main_process(choose) if self._all_ranks else choose())
 
 
 class _TrainerAttempt:
@@ -222,8 +224,6 @@ class _TrainerAttempt:
     ) -> None:
         self.recorded = recorded
         self._facts = facts
-        self._filtering = bool(getattr(args, "logging_nan_inf_filter", False))
-        self._group_relative = algorithm(args) in _GROUP_RELATIVE
         self._args = args
         self._averaged = False
         self._learn(state, kwargs)
@@ -233,9 +233,13 @@ class _TrainerAttempt:
         model, optimizer = kwargs.get("model"), kwargs.get("optimizer")
         self.recorded.learn(model_facts(self._facts, self._args, model, optimizer))
         self._batch = batch_facts(self._args, state)
-        self._began = self._logged = state.global_step
         counted = (row["num_tokens"] for row in reversed(state.log_history) if "num_tokens" in row)
-        self._tokens = next(counted, None)
+        self._logs = LogReader(
+            state.global_step,
+            next(counted, None),
+            filtering=bool(getattr(self._args, "logging_nan_inf_filter", False)),
+            zero_is_healthy=algorithm(self._args) in _GROUP_RELATIVE,
+        )
 
     def begin_training(self, state: TrainerState, kwargs: Mapping[str, Any]) -> None:
         """Go on from the trainer's state: before, there was nothing, or an evaluation without an optimizer."""
@@ -248,40 +252,13 @@ class _TrainerAttempt:
         if last.get("step") == state.global_step:
             logs = {**{key: value for key, value in last.items() if key != "step"}, **logs}
         step = state.global_step
-        phase, eval_set, metrics = read_entry(logs)
-        if phase == "eval":
-            data_slice: dict[str, Primitive] = {} if eval_set is None else {"eval_set": eval_set}
-            self.recorded.record(step, metrics, phase=phase, data_slice=data_slice)
-        elif phase == "final":
-            self._log_final(step, metrics)
-        else:
-            self._log_step(step, metrics)
-
-    def _log_step(self, step: int, metrics: dict[str, Any]) -> None:
-        data_slice = dict(self._batch)
-        window = step - self._logged
-        if "learning_rate" in metrics or "lr" in metrics:
-            self._logged = step
-            if window > 0:
-                data_slice["window"] = window
-            if window > 1:
-                self._warn_averaged(step, window)
-        found = [counter_note(self._tokens, metrics.get("num_tokens"))]
-        self._tokens = metrics.get("num_tokens", self._tokens)
-        if self._filtering:
-            found.append(loss_note(metrics, group_relative=self._group_relative))
-        notes = [note for note in found if note]
-        self.recorded.record(step, metrics, phase="train", data_slice=data_slice, notes=notes)
-
-    def _log_final(self, step: int, metrics: dict[str, Any]) -> None:
-        notes = []
-        left = leftovers(metrics)
-        if left and step > self._logged:
-            what = f"{', '.join(left)} are of {_steps(self._logged + 1, step)} and had no log of their own"
-            notes.append(f"final_leftovers: {what}")
-        if self._began:
-            notes.append(f"final_scope: the summary covers {_steps(self._began + 1, step)} only, after the resume")
-        self.recorded.record(step, metrics, phase="final", data_slice=self._batch, notes=notes)
+        phase, metrics, data_slice, notes = self._logs.read(step, logs)
+        window = data_slice.get("window")
+        if isinstance(window, int) and window > 1:
+            self._warn_averaged(step, window)
+        if phase != "eval":
+            data_slice = self._batch | data_slice
+        self.recorded.record(step, metrics, phase=phase, data_slice=data_slice, notes=notes)
 
     def _warn_averaged(self, step: int, window: int) -> None:
         if not self._averaged:
@@ -292,18 +269,6 @@ class _TrainerAttempt:
                 step,
                 window,
             )
-
-
-def _steps(first: int, last: int) -> str:
-    return f"step {last}" if first == last else f"steps {first} to {last}"
-
-
-def _close(recorded: RecordedAttempt, troubles: _Troubles) -> None:
-    """At the end of the interpreter, or of the callback: close the log. In a forked child this does nothing."""
-    try:
-        recorded.close(*outcome_at_exit("transformers", "trl", "accelerate", training=recorded.training))
-    except Exception as error:  # noqa: BLE001 - nobody is left who could decide
-        troubles.report("closing the log", error, recorded)
 
 
 def _from_main_process(choose: Callable[[], str]) -> str:

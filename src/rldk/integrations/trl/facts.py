@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from rldk.integrations.provenance import git_state, process_facts, redacted, seeds, versions
+from rldk.integrations.provenance import git_state, parameters, process_facts, redacted, seeds, versions
 from rldk.io.clock import timestamp
 from rldk.io.manifest import Attempt
 
@@ -72,7 +72,7 @@ def model_facts(facts: Attempt, args: Any, model: Any, optimizer: Any) -> dict[s
     known = {
         "git_sha": facts.git.get("sha"),
         "model_name": getattr(getattr(model, "config", None), "_name_or_path", None) or None,
-        "model_size": _parameters(model),
+        "model_size": parameters(model),
         "optimizer": None if optimizer is None else type(getattr(optimizer, "optimizer", optimizer)).__name__,
         "scheduler": _text(getattr(args, "lr_scheduler_type", None)),
         "algorithm": algorithm(args),
@@ -80,12 +80,6 @@ def model_facts(facts: Attempt, args: Any, model: Any, optimizer: Any) -> dict[s
         "framework_version": facts.versions.get(name),
     }
     return {key: value for key, value in known.items() if value is not None}
-
-
-def _parameters(model: Any) -> int | None:
-    """How many parameters a model has; None when it does not say, or shards them away as ZeRO-3 does."""
-    count = getattr(model, "num_parameters", None)
-    return (int(count()) or None) if callable(count) else None
 
 
 def _text(value: Any) -> str | None:
