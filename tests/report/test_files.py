@@ -12,8 +12,10 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
+from rldk.alerts import Engine
 from rldk.io.manifest import Attempt, Manifest, read_manifest
 from rldk.io.segments import run_log
 from rldk.io.writer import open_writer
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rldk.io.event_schema import Event
+
+JUDGED = ("alerts", "stories", "passed", "unchecked")
+"""What the final report has from the verdict."""
 
 DERIVED = ("r_alerts.json", "r_final_report.json", "r_manifest.json", "r_metrics.csv", "r_metrics.json")
 
@@ -153,12 +158,29 @@ def test_metrics_json_has_the_aggregates_of_each_curve(tmp_path: Path) -> None:
     }
 
 
-def test_alerts_json_says_that_nothing_was_checked(tmp_path: Path) -> None:
-    """No alert is no news while there are no rules, and the file says so."""
+def test_alerts_json_says_what_was_checked_and_found(tmp_path: Path) -> None:
+    """Each alert with all that is known of it; the rules that could judge, those that found nothing too."""
     path = write_run(tmp_path)
-    write_files(run_log(path))
+    report = write_files(run_log(path))
+    found = content(path, "alerts.json")
 
-    assert content(path, "alerts.json") == {"schema": 1, "checked": [], "alerts": []}
+    assert list(found) == ["schema", "checked", "alerts"]
+    assert found["alerts"] == json.loads(msgspec.json.encode(report.verdict.alerts))
+    assert [(each["rule"], each["severity"], each["first_step"]) for each in found["alerts"]] == [
+        ("non_finite", "critical", 2),
+        ("rewound", "info", 3),
+    ]
+    assert found["checked"] == sorted({*(each.rule for each in report.verdict.passed), "non_finite", "rewound"})
+
+
+def test_a_verdict_that_is_known_is_not_made_again(tmp_path: Path) -> None:
+    """What was found while the run was recorded stands: the log may have been thinned since."""
+    path = write_run(tmp_path)
+    known = Engine().finish()
+    report = write_files(run_log(path), verdict=known)
+
+    assert report.verdict is known
+    assert content(path, "alerts.json")["alerts"] == []
 
 
 def test_final_report_json_says_what_became_of_the_run(tmp_path: Path) -> None:
@@ -190,18 +212,22 @@ def test_final_report_json_says_what_became_of_the_run(tmp_path: Path) -> None:
             }
         ],
         "counters": {"events": 10, "dropped": 0, "replaced": 3},
-        "health": "attention",
+        "health": "bad",
+        "verdict": report.verdict.sentence,
+        **{name: json.loads(msgspec.json.encode(getattr(report.verdict, name))) for name in JUDGED},
+        "metrics": content(path, "metrics.json")["curves"],
         "data_quality": {
             "nonfinite": {"loss": 3},
             "null": {"num": 1},
             "duplicates": 1,
             "replaced": 3,
             "notes": {"loss_filtered": 1},
+            "unknown": report.verdict.unknown,
             "problems": [],
         },
-        "alerts": [],
         "schema": 1,
     }
+    assert list(report.verdict.unknown) == ["num", "a,b"]
 
 
 def test_the_manifest_says_what_was_counted(tmp_path: Path) -> None:
@@ -271,7 +297,7 @@ def test_a_log_without_events_has_derived_files_too(tmp_path: Path) -> None:
 
     assert (tmp_path / "r_metrics.csv").read_text() == "phase,eval_set,step,wall_time,timestamp,attempt\n"
     assert content(path, "metrics.json") == {"schema": 1, "run_id": "r", "curves": []}
-    assert (report.final.steps, report.final.counters["events"], report.final.health) == (None, 0, "good")
+    assert (report.final.steps, report.final.counters["events"], report.final.health) == (None, 0, "unknown")
 
 
 # What is not touched
@@ -474,14 +500,15 @@ def test_a_damaged_log_is_reported_not_refused(tmp_path: Path) -> None:
     assert [row.split(",")[2] for row in (tmp_path / "r_metrics.csv").read_text().splitlines()] == ["step", "1", "3"]
 
 
-def test_a_torn_tail_alone_is_no_reason_for_attention(tmp_path: Path) -> None:
-    """A killed process may leave half a line; nothing that was acknowledged is missing."""
+def test_a_torn_tail_is_a_finding(tmp_path: Path) -> None:
+    """A killed process may leave half a line; what comes before it is judged."""
     path = write_attempt(tmp_path, [make_event(1)])
     with path.open("ab") as file:
         file.write(b'{"step":2')
     final = build_report(run_log(path)).final
 
-    assert (final.health, [problem.kind for problem in final.data_quality.problems]) == ("good", ["torn_tail"])
+    assert (final.health, [problem.kind for problem in final.data_quality.problems]) == ("attention", ["torn_tail"])
+    assert [alert.rule for alert in final.alerts] == ["torn_record"]
 
 
 def test_events_that_could_not_be_written_are_told_of(tmp_path: Path) -> None:

@@ -45,10 +45,12 @@ Source: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
 
 _OTHER: Final = re.compile(
     r"\.(?:bin|bmp|cfg|css|db|gif|h5|html|ini|ipynb|jpe?g|js|lock|md|mp4|np[yz]|onnx|parquet|pdf|pickle|pkl|png|pth?"
-    r"|pyc?|safetensors|sh|so|svg|tar|tgz|toml|torn|ts|whl|ya?ml|zip)\Z",
+    r"|pyc?|safetensors|sh|so|svg|tar|tgz|toml|torn|ts|whl|ya?ml|zip|jinja|model)\Z"
+    r"|\A(?:(?:adapter_|generation_|preprocessor_|processor_|tokenizer_)?config|added_tokens|merges|special_tokens_map"
+    r"|tokenizer|vocab|[\w.-]+\.index)\.(?:json|txt)\Z",
     re.IGNORECASE,
 )
-"""Endings of files in a folder that are no logs; they are not even opened."""
+"""Names of files in a folder that are no logs, those of models among them; they are not even opened."""
 
 _DERIVED: Final = ("manifest.json", "metrics.csv", "metrics.json", "alerts.json", "final_report.json")
 """What RLDK writes beside a log, and makes of it."""

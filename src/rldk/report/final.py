@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
+from rldk.alerts import Alert, Engine, Passed, Story, Unchecked, Verdict, rules_for
+from rldk.alerts.findings import Health
 from rldk.io.clock import timestamp
 from rldk.io.history import Seam, cuts, effective, with_attempt
 from rldk.io.manifest import read_manifest
 from rldk.io.problems import Problem
 from rldk.io.reader import is_live, read_log
 from rldk.io.segments import whole_log
-from rldk.report.summary import AttemptSummary, Summary, summarise
+from rldk.report.summary import AttemptSummary, CurveSummary, Summary, summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from rldk.alerts import Rule
     from rldk.io.event_schema import Event
     from rldk.io.manifest import Manifest
     from rldk.io.opened import Opened
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DataQuality", "FinalReport", "Report", "ReportOutcome", "build_report"]
 
-ReportOutcome = Literal["completed", "interrupted", "crashed", "running", "unknown"]
+ReportOutcome = Literal["completed", "interrupted", "crashed", "stopped_by_rule", "running", "unknown"]
 """How the last attempt ended; `unknown` when its process is gone and left no manifest to say so."""
 
 
@@ -50,6 +53,8 @@ class DataQuality(msgspec.Struct):
     """Events left out because a later attempt replaced them."""
     notes: dict[str, int]
     """How often each kind of note was made, by its code."""
+    unknown: dict[str, int]
+    """How often each key occurred whose meaning is not known."""
     problems: list[LogProblem]
     """Lines of the log that could not be read."""
 
@@ -70,10 +75,21 @@ class FinalReport(msgspec.Struct):
     """Where an attempt took over from the one before."""
     counters: dict[str, int]
     """Events in the log that count, and events that could not be written."""
-    health: Literal["good", "attention"]
-    """`attention` when values were not finite, events are missing or lines cannot be read."""
+    health: Health
+    """That of the verdict; at least `attention` when events are missing or lines cannot be read."""
+    verdict: str
+    """The verdict in one sentence."""
+    alerts: list[Alert]
+    """All findings, resolved ones too, the worst first."""
+    stories: list[Story]
+    """Findings that are one."""
+    passed: list[Passed]
+    """What was checked and found fine."""
+    unchecked: list[Unchecked]
+    """What could not be checked, and why."""
+    metrics: list[CurveSummary]
+    """Each metric of each curve in a few numbers."""
     data_quality: DataQuality
-    alerts: list[Any]
     schema: int = 1
 
 
@@ -81,6 +97,7 @@ class Report(NamedTuple):
     """A final report, with the summary and the manifest it was made from."""
 
     final: FinalReport
+    verdict: Verdict
     summary: Summary
     manifest: Manifest
     effective: Callable[[], Iterator[Event]]
@@ -121,29 +138,74 @@ class _Reading:
         self._seen = self._seen or seen
 
     def _found(self, path: Path, problem: Problem) -> None:
-        if self._seen is None:
+        if self._seen is None and not (problem.kind == "torn_tail" and is_live(path)):
             self.problems.append(LogProblem(*msgspec.structs.astuple(problem), file=path.name))
 
 
-def build_report(log: Log, *, deadline: float | None = None) -> Report:
-    """Read a log and say what became of the run.
+class _Judge:
+    """Judges a run while it is read.
+
+    Args:
+        manifest: what is known of the run.
+        rules: the rules.
+        problems: the lines that could not be read, which become more.
+    """
+
+    def __init__(self, manifest: Manifest, rules: Iterable[Rule], problems: Sequence[LogProblem]) -> None:
+        self._engine = Engine(rules, algorithm=manifest.algorithm, semantics=manifest.metrics)
+        self._problems = problems
+        self._noted = 0
+
+    def add(self, event: Event) -> None:
+        """Take in the next event, and before it the lines that could not be read."""
+        if self._noted < len(self._problems):
+            self._note()
+        self._engine.add(event)
+
+    def verdict(self) -> Verdict:
+        """The verdict, when all was read."""
+        self._note()
+        return self._engine.finish()
+
+    def _note(self) -> None:
+        for problem in self._problems[self._noted :]:
+            self._engine.note(problem, problem.file)
+        self._noted = len(self._problems)
+
+
+def build_report(
+    log: Log,
+    *,
+    deadline: float | None = None,
+    verdict: Verdict | None = None,
+    preset: str = "auto",
+    rules: Sequence[Rule] = (),
+) -> Report:
+    """Read a log, judge it, and say what became of the run.
 
     Args:
         log: the log of the run's lowest rank, or a segment of it; all of the log is read.
         deadline: the moment, on the monotonic clock, at which to give up.
+        verdict: the verdict of those who have judged the run while it was recorded.
+        preset: without one, the name of the preset by which it is judged.
+        rules: further rules.
 
     Raises:
         TimeoutError: the deadline passed.
         OSError: the log cannot be read.
     """
     log = whole_log(log)
+    manifest = read_manifest(log, warn=True)
     reading = _Reading(log, deadline)
+    judge = _Judge(manifest, () if verdict else (*rules_for(preset, manifest.algorithm), *rules), reading.problems)
     summary = Summary()
     notes: dict[str, int] = {}
 
     def all_events() -> Iterator[Event]:
         for attempt, event in with_attempt(reading.events()):
             summary.note_attempt(attempt, event)
+            if not verdict:
+                judge.add(event)
             for note in event.notes:
                 code = note.partition(":")[0]
                 notes[code] = notes.get(code, 0) + 1
@@ -155,17 +217,23 @@ def build_report(log: Log, *, deadline: float | None = None) -> Report:
         return effective(reading.events(), last_steps)
 
     summarise(counting(), summary)
-    manifest = read_manifest(log, warn=True)
-    return Report(_final_report(log, summary, notes, reading.problems, manifest), summary, manifest, counting)
+    found = verdict or judge.verdict()
+    final = _final_report(log, summary, manifest, notes, reading.problems, found)
+    return Report(final, found, summary, manifest, counting)
 
 
-def _final_report(
-    log: Log, summary: Summary, notes: dict[str, int], problems: list[LogProblem], manifest: Manifest
+def _final_report(  # noqa: PLR0917 - all that a report is made of
+    log: Log,
+    summary: Summary,
+    manifest: Manifest,
+    notes: dict[str, int],
+    problems: list[LogProblem],
+    verdict: Verdict,
 ) -> FinalReport:
     nonfinite = _counts(summary, "nonfinite")
     outcome, detail = _outcome(log, summary, manifest)
     dropped = _dropped(summary, manifest)
-    bad = nonfinite or dropped or [problem for problem in problems if problem.kind != "torn_tail"]
+    bad = dropped or [problem for problem in problems if problem.kind != "torn_tail"]
     return FinalReport(
         run_id=log.run_id,
         created=timestamp(time.time()),
@@ -176,16 +244,22 @@ def _final_report(
         attempts=list(summary.attempts.values()),
         seams=summary.seams,
         counters={"events": summary.events, "dropped": dropped, "replaced": summary.replaced},
-        health="attention" if bad else "good",
+        health="attention" if bad and verdict.health != "bad" else verdict.health,
+        verdict=verdict.sentence,
+        alerts=list(verdict.alerts),
+        stories=list(verdict.stories),
+        passed=list(verdict.passed),
+        unchecked=list(verdict.unchecked),
+        metrics=[curve.result() for curve in summary.curves.values()],
         data_quality=DataQuality(
             nonfinite=nonfinite,
             null=_counts(summary, "null"),
             duplicates=summary.duplicates,
             replaced=summary.replaced,
             notes=notes,
+            unknown=verdict.unknown,
             problems=problems,
         ),
-        alerts=[],
     )
 
 

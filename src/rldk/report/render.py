@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from rldk.report.verdict import render_alerts, sentence
 from rldk.report.words import duration, number, plural
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ _COLOURS: Final = {
     "running": "cyan",
     "interrupted": "yellow",
     "crashed": "red",
+    "stopped_by_rule": "yellow",
     "unknown": "yellow",
 }
 
@@ -63,7 +65,7 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
 
 
 def render_report(report: Report, width: int = 80) -> RenderableType:
-    """A report as something rich can print."""
+    """A report as something rich can print: the verdict first."""
     final, summary = report.final, report.summary
     head = Text.assemble(
         (final.run_id, "bold"),
@@ -71,8 +73,13 @@ def render_report(report: Report, width: int = 80) -> RenderableType:
         (final.outcome, f"bold {_COLOURS[final.outcome]}"),
         f"  {final.outcome_detail}".rstrip(),
     )
-    lines: list[RenderableType] = [head, Text(_facts(report), style="dim")]
+    lines: list[RenderableType] = [
+        *sentence(final.run_id, report.verdict, width),
+        head,
+        Text(_facts(report), style="dim"),
+    ]
     lines += [*map(Text, map(_seam, final.seams)), *_quality(report)]
+    lines += render_alerts(report.verdict, width)
     for curve in summary.curves.values():
         if table := _table(curve, width):
             lines += [Text(), table]

@@ -1,0 +1,1 @@
+"""How well runs are diagnosed: synthetic runs with known faults, and healthy ones, beside another tool."""
