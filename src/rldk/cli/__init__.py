@@ -17,13 +17,22 @@ if TYPE_CHECKING:
 __all__ = ["main", "rldk"]
 
 _COMMANDS: Final = {
+    "adapters": "List the formats that RLDK reads.",
+    "convert": "Write the logs of any framework as RLDK event logs.",
     "demo": "Train a tiny model with TRL, and see what RLDK records of it.",
+    "diagnose": "Say what is wrong with a run, and since when.",
+    "ingest": "Read the logs of any framework into one table.",
+    "query": "Ask the logs of any framework in SQL.",
     "repair": "Bring a log back to whole lines, or copy what can be read of it.",
+    "replay": "Show when each alert would have fired.",
     "report": "Say what became of a run, and build its derived files anew.",
     "schema": "Print the JSON Schema of an event.",
     "seal": "Finish a run whose process was killed.",
+    "serve": "Watch runs in a browser, while they train and afterwards.",
+    "tail": "Print the events of a run, and those to come.",
     "validate": "Check event logs, or any JSON lines, line by line.",
     "verify": "Check that all of a run is there, and as it was written.",
+    "watch": "Watch runs in a terminal, while they train.",
 }
 """Each command's help in a line, so that listing them loads none of them."""
 

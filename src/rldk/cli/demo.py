@@ -46,7 +46,7 @@ _FILES: Final = {
     "metrics.csv": "the same as a table",
     "metrics.json": "each metric in a few numbers",
     "final_report.json": "what became of the run",
-    "alerts.json": "alerts; none are checked yet",
+    "alerts.json": "what is wrong with it, and what was checked",
     "manifest.json": "where the run comes from, what its metrics mean",
 }
 

@@ -7,10 +7,14 @@ from pathlib import Path
 import click
 import msgspec
 
+from rldk.cli.rules import own_rules, rule_options
 from rldk.cli.terminal import terminal
+from rldk.dashboard.snapshot import snapshot
+from rldk.io.replace import replacing
 from rldk.io.segments import run_log
 from rldk.report.files import write_files
 from rldk.report.final import build_report
+from rldk.report.html import report_page
 from rldk.report.render import render_report
 
 __all__ = ["report"]
@@ -18,9 +22,16 @@ __all__ = ["report"]
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True))
+@rule_options
 @click.option("--json", "as_json", is_flag=True, help="Print the final report as JSON.")
 @click.option("--no-files", is_flag=True, help="Only print; leave the derived files as they are.")
-def report(run: Path, *, as_json: bool, no_files: bool) -> None:
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the web page of the run into this file, with all it needs inside.",
+)
+def report(run: Path, *, preset: str, rules: Path | None, as_json: bool, no_files: bool, output: Path | None) -> None:
     """Say what became of RUN, and build its derived files anew.
 
     RUN is an event log, or a folder with one run. The derived files (metrics.csv, metrics.json, alerts.json,
@@ -29,8 +40,15 @@ def report(run: Path, *, as_json: bool, no_files: bool) -> None:
     \b
     rldk report rldk_logs
     rldk report rldk_logs/grpo-20260131T235959-1f3a_events.jsonl --json
+    rldk report rldk_logs -o run.html
     """
-    found = (build_report if no_files else write_files)(run_log(run))
+    build = build_report if no_files else write_files
+    log = run_log(run)
+    found = build(log, preset=preset, rules=own_rules(rules))
+    if output:
+        page = report_page(snapshot(log.path, found.verdict))
+        with replacing(output) as file:
+            file.write(page.encode())
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found.final)).decode())
     else:

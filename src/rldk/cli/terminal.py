@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING, Final
+
 from rich.console import Console
 
-__all__ = ["terminal"]
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["paragraph_width", "print_table", "terminal"]
+
+_WIDE: Final = 10_000
+"""More columns than any table has."""
 
 
 def terminal(*, stderr: bool = False) -> Console:
     """A console that leaves words as they are: no markup and no guessed colours in what users' files contain."""
     return Console(stderr=stderr, markup=False, highlight=False, soft_wrap=False)
+
+
+def paragraph_width(console: Console) -> float:
+    """The columns in which a paragraph is to be broken: those of the terminal; in a pipe each is one line."""
+    return console.width if console.is_terminal else math.inf
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print a table as wide as the terminal; as wide as it needs to be where there is none, as in a pipe."""
+    if not console.is_terminal:
+        console.width = _WIDE
+    console.print(table)

@@ -30,9 +30,10 @@ __all__ = [
     "update_manifest",
 ]
 
-Outcome = Literal["completed", "interrupted", "crashed"]
+Outcome = Literal["completed", "interrupted", "crashed", "stopped_by_rule"]
 """How an attempt ended. `interrupted`: stopped before its end by Ctrl-C, by `sys.exit` or by the script itself.
-`crashed`: ended by an exception nobody caught, or by the death of its process."""
+`crashed`: ended by an exception nobody caught, or by the death of its process. `stopped_by_rule`: ended before its
+end because a rule asked for it."""
 
 MANIFEST_SCHEMA: Final = 1
 _log: Final = logging.getLogger(__name__)

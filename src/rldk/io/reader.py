@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rldk.io.event_schema import Event
+    from rldk.io.follow import follow
     from rldk.io.opened import Opened
 
 __all__ = [

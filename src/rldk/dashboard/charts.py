@@ -1,0 +1,369 @@
+"""Thin columns to what a screen can show, so that no spike and no NaN is lost."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+import msgspec
+
+from rldk.dashboard.columns import NODE, Columns, Span, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rldk.dashboard.columns import Column, Piece
+
+__all__ = ["Axis", "Query", "Series", "clock", "join", "series"]
+
+Axis = Literal["step", "wall_time"]
+
+_RAW: Final = 3 * NODE
+"""So few values are looked at one by one."""
+_MANY: Final = 8 * NODE
+"""With so many rows in a bucket, it ends with a node."""
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be drawn."""
+
+    metrics: tuple[str, ...]
+    points: int = 1000
+    """Buckets of equal width, into which the range is divided."""
+    x: Axis = "step"
+    low: float = -math.inf
+    high: float = math.inf
+    phase: str | None = None
+    eval_set: str | None = None
+    rewound: bool = False
+    """Whether what later attempts replaced is given, too."""
+
+
+class Series(msgspec.Struct, kw_only=True):
+    """A metric over a curve, thinned. Of each bucket: the first value, the least, the greatest and the last."""
+
+    metric: str
+    phase: str
+    eval_set: str | None
+    attempt: int | None
+    """Set when a later attempt replaced it."""
+    rewound: bool
+    points: int = 0
+    """How many finite values are in the range."""
+    thinned: bool = False
+    x: list[float | None] = []
+    y: list[float | None] = []
+    nonfinite: list[tuple[float, str, int]] = []
+    """For each bucket and each of NaN, Infinity and -Infinity: the first x, which, and how many."""
+
+
+class _Slice(NamedTuple):
+    """Successive rows of a piece that are in one bucket."""
+
+    piece: int
+    bucket: int
+    begin: int
+    end: int
+
+
+_piece: Final = attrgetter("piece")
+
+
+def series(columns: Columns, query: Query) -> list[Series]:
+    """The series of a run, those that count first."""
+    found: list[Series] = []
+    for view in columns.view(query.metrics):
+        if query.phase not in {None, view.phase} or query.eval_set not in {None, view.eval_set}:
+            continue
+        found += _of_curve(view, query)
+    return sorted(found, key=lambda each: each.rewound)
+
+
+def clock(columns: Columns, query: Query) -> list[tuple[int, float]]:
+    """Steps of training and their times, both in order, as many as are asked for: they turn one axis into the other."""
+    found: list[tuple[int, float]] = []
+    for view in columns.view([]):
+        if view.phase != "train":
+            continue
+        pieces = list(view.pieces())
+        parts = [part for span in view.spans for part in _divided(span, pieces, view.last_steps)]
+        ranges = [each for begin, end, rewound in parts if not rewound for each in _in_range(pieces, begin, end, query)]
+        apart = -(-sum(end - begin for _, begin, end in ranges) // query.points) or 1
+        for at, begin, end in ranges:
+            for row in [*range(begin, end, apart), end - 1]:
+                step, wall = pieces[at].steps[row], pieces[at].walls[row]
+                if (not found and wall - wall == 0) or (found and step > found[-1][0] and wall >= found[-1][1]):
+                    found.append((step, wall))
+    return found
+
+
+def join(before: list[Series], after: list[Series]) -> list[Series]:
+    """Series and how they go on behind a part that has not been read."""
+    found = {(each.metric, each.phase, each.eval_set, each.attempt): each for each in before}
+    for each in after:
+        first = found.setdefault((each.metric, each.phase, each.eval_set, each.attempt), each)
+        if first is not each:
+            gap: list[float | None] = [None] if first.x and each.x else []
+            first.x, first.y = first.x + gap + each.x, first.y + gap + each.y
+            first.nonfinite += each.nonfinite
+            first.points += each.points
+            first.thinned |= each.thinned
+    return list(found.values())
+
+
+def _of_curve(view: View, query: Query) -> Iterator[Series]:
+    pieces = list(view.pieces())
+    rows = [(span.attempt, *part) for span in view.spans for part in _divided(span, pieces, view.last_steps)]
+    counting = [(begin, end) for _, begin, end, rewound in rows if not rewound]
+    yield from _some(view, pieces, counting, None, query)
+    if query.rewound:
+        for attempt, begin, end, rewound in rows:
+            if rewound:
+                yield from _some(view, pieces, [(begin, end)], attempt, query)
+
+
+def _divided(span: Span, pieces: list[Piece], last_steps: dict[int, int]) -> Iterator[tuple[int, int, bool]]:
+    """The rows of an attempt that count, and those that a later one replaced."""
+    last = last_steps.get(span.attempt)
+    cut = span.end if last is None else _row_after(span, pieces, last)
+    if span.begin < cut:
+        yield span.begin, cut, False
+    if cut < span.end:
+        yield cut, span.end, True
+
+
+def _row_after(span: Span, pieces: list[Piece], step: int) -> int:
+    """The first row of an attempt behind a step; steps do not go back within an attempt."""
+    for piece, begin, end in _within(pieces, span.begin, span.end):
+        if piece.steps[end - 1] > step:
+            return piece.begin + bisect_right(piece.steps, step, begin, end)
+    return span.end
+
+
+def _within(pieces: list[Piece], begin: int, end: int) -> Iterator[tuple[Piece, int, int]]:
+    """The pieces that have some of these rows of the curve, with where these are in them."""
+    for piece in pieces:
+        low, high = max(begin - piece.begin, 0), min(end - piece.begin, len(piece.steps))
+        if low < high:
+            yield piece, low, high
+
+
+def _some(
+    view: View, pieces: list[Piece], rows: list[tuple[int, int]], attempt: int | None, query: Query
+) -> Iterator[Series]:
+    """The series over some rows of a curve."""
+    ranges = [each for begin, end in rows for each in _in_range(pieces, begin, end, query)]
+    total = sum(end - begin for _, begin, end in ranges)
+    if not total:
+        return
+    xs = [_xs(piece, query.x) for piece in pieces]
+    thin = total > 4 * query.points
+    slices = (
+        list(_slices(xs, ranges, query, total)) if thin else [_Slice(at, -1, low, high) for at, low, high in ranges]
+    )
+    for name in query.metrics:
+        columns = [piece.columns.get(name) for piece in pieces]
+        if any(columns[at] for at, _, _ in ranges):
+            yield _one(_named(view, name, attempt), xs, columns, slices, thin=thin)
+
+
+def _named(view: View, metric: str, attempt: int | None) -> Series:
+    return Series(metric=metric, phase=view.phase, eval_set=view.eval_set, attempt=attempt, rewound=attempt is not None)
+
+
+def _xs(piece: Piece, axis: Axis) -> Sequence[float]:
+    return piece.steps if axis == "step" else piece.walls
+
+
+def _in_range(pieces: list[Piece], begin: int, end: int, query: Query) -> Iterator[tuple[int, int, int]]:
+    """Of some rows of the curve those in the range that is asked for: the piece, and where they are in it."""
+    for at, piece in enumerate(pieces):
+        low, high = max(begin - piece.begin, 0), min(end - piece.begin, len(piece.steps))
+        if low >= high:
+            continue
+        xs = _xs(piece, query.x)
+        if query.x == "wall_time" and not piece.timed:
+            timed = [row for row in range(low, high) if xs[row] == xs[row] and query.low <= xs[row] <= query.high]
+            yield from ((at, row, row + 1) for row in timed)
+            continue
+        if query.low > -math.inf:
+            low = bisect_left(xs, query.low, low, high)
+        if query.high < math.inf:
+            high = bisect_right(xs, query.high, low, high)
+        if low < high:
+            yield at, low, high
+
+
+def _slices(
+    xs: list[Sequence[float]], ranges: list[tuple[int, int, int]], query: Query, total: int
+) -> Iterator[_Slice]:
+    """The rows, divided at the bounds of the buckets.
+
+    Where a bucket has very many rows, at the nearest node: by less than an eighth of a pixel.
+    """
+    lowest = query.low if query.low > -math.inf else min(xs[at][begin] for at, begin, _ in ranges)
+    highest = query.high if query.high < math.inf else max(xs[at][end - 1] for at, _, end in ranges)
+    width = (highest - lowest) / query.points or 1.0
+    many = total >= _MANY * query.points
+    for at, begin, end in ranges:
+        places, row = xs[at], begin
+        while row < end:
+            bucket = min(int((places[row] - lowest) / width), query.points - 1)
+            bound = lowest + (bucket + 1) * width if bucket < query.points - 1 else math.inf
+            after = max(bisect_left(places, bound, row, end), row + 1)
+            if many and after < end:
+                after = min(end, max(row - row % NODE + NODE, (after + NODE // 2) // NODE * NODE))
+            yield _Slice(at, bucket, row, after)
+            row = after
+
+
+def _one(
+    found: Series,
+    xs: list[Sequence[float]],
+    columns: list[Column | None],
+    slices: list[_Slice],
+    *,
+    thin: bool,
+) -> Series:
+    found.x, found.y, found.nonfinite, found.thinned = [], [], [], thin
+    marks: dict[tuple[int, str], tuple[float, int]] = {}
+    bucket, chosen = -2, []
+    for at, group in groupby(slices, _piece):
+        column = columns[at]
+        if column is None:
+            continue
+        rows = list(group)
+        begin, end = rows[0].begin, rows[-1].end
+        values = _Values(column, begin, end, listed=end - begin <= _RAW * len(rows))
+        places = xs[at]
+        for each in rows:
+            if column.bad:
+                _mark(marks, each, column, places, thin=thin)
+            found.points += values.finite(each.begin, each.end)
+            if not thin:
+                chosen_rows = values.all(each.begin, each.end)
+            elif each.end - each.begin > _RAW and column.lows:
+                chosen_rows = _extremes_by_nodes(column, values, each.begin, each.end)
+            else:
+                chosen_rows = values.extremes(each.begin, each.end)
+            points = [(places[row], column.values[row]) for row in chosen_rows]
+            if each.bucket == bucket:
+                chosen += points
+                continue
+            _give(found, chosen, thin=thin)
+            bucket, chosen = each.bucket, points
+    _give(found, chosen, thin=thin)
+    found.nonfinite = sorted((first, kind, count) for (_, kind), (first, count) in marks.items())
+    return found
+
+
+def _mark(
+    marks: dict[tuple[int, str], tuple[float, int]],
+    rows: _Slice,
+    column: Column,
+    places: Sequence[float],
+    *,
+    thin: bool,
+) -> None:
+    """Take note of the values that are not finite."""
+    for row in column.bad[bisect_left(column.bad, rows.begin) : bisect_left(column.bad, rows.end)]:
+        key = (rows.bucket if thin else row, _spelled(column.values[row]))
+        first, count = marks.get(key, (places[row], 0))
+        marks[key] = first, count + 1
+
+
+def _give(found: Series, points: list[tuple[float, float]], *, thin: bool) -> None:
+    """Give of the points of a bucket the first, the least, the greatest and the last."""
+    if thin and len(points) > 4:  # noqa: PLR2004 - these four
+        values = [value for _, value in points]
+        rows = {0, values.index(min(values)), values.index(max(values)), len(points) - 1}
+        points = [points[row] for row in sorted(rows)]
+    found.x += [x for x, _ in points]
+    found.y += [value for _, value in points]
+
+
+class _Values:
+    """The values of a column.
+
+    Args:
+        column: the column.
+        begin: the first row that will be asked for.
+        end: the row behind the last.
+        listed: whether all of them will be, so that a list is quicker than what lies in the file.
+    """
+
+    def __init__(self, column: Column, begin: int, end: int, *, listed: bool) -> None:
+        self._column = column
+        self._begin = begin
+        self._list = list(column.values[begin:end]) if listed else None
+
+    def some(self, begin: int, end: int) -> list[float]:
+        """Successive values."""
+        if self._list is None:
+            return list(self._column.values[begin:end])
+        return self._list[begin - self._begin : end - self._begin]
+
+    def finite(self, begin: int, end: int) -> int:
+        """How many of them are finite."""
+        if self._column.whole:
+            return end - begin
+        return sum(value - value == 0 for value in self.some(begin, end))
+
+    def all(self, begin: int, end: int) -> Sequence[int]:
+        """The rows of finite values."""
+        if self._column.whole:
+            return range(begin, end)
+        return [begin + row for row, value in enumerate(self.some(begin, end)) if value - value == 0]
+
+    def extremes(self, begin: int, end: int) -> list[int]:
+        """The rows of the first finite value, the least, the greatest and the last, in their order."""
+        values = self.some(begin, end)
+        if self._column.whole:
+            return sorted({begin, begin + values.index(min(values)), begin + values.index(max(values)), end - 1})
+        return _extremes_of(values, begin)
+
+
+def _extremes_of(values: list[float], begin: int) -> list[int]:
+    rows = [row for row, value in enumerate(values) if value - value == 0]
+    if not rows:
+        return []
+    finite = [values[row] for row in rows]
+    chosen = {rows[0], rows[finite.index(min(finite))], rows[finite.index(max(finite))], rows[-1]}
+    return [begin + row for row in sorted(chosen)]
+
+
+def _extremes_by_nodes(column: Column, values: _Values, begin: int, end: int) -> list[int]:
+    """The same of many values, without looking at all of them."""
+    first, last = -(-begin // NODE), end // NODE
+    rows = {*_of_few(values, begin, first * NODE), *_of_few(values, last * NODE, end)}
+    lows, highs = list(column.lows[first:last]), list(column.highs[first:last])
+    low, high = min(lows), max(highs)
+    if low <= high:
+        rows.add(_row_of(values, first + lows.index(low), low))
+        rows.add(_row_of(values, first + highs.index(high), high))
+    if column.whole:
+        rows |= {begin, end - 1}
+    else:
+        nodes = [node for node, least in enumerate(lows, first) if least < math.inf]
+        for node in nodes[:1] + nodes[-1:]:
+            rows.update(_of_few(values, node * NODE, (node + 1) * NODE))
+    if not rows:
+        return []
+    found = sorted(rows)
+    some = [column.values[row] for row in found]
+    return sorted({found[0], found[some.index(min(some))], found[some.index(max(some))], found[-1]})
+
+
+def _of_few(values: _Values, begin: int, end: int) -> list[int]:
+    return _extremes_of(values.some(begin, end), begin) if begin < end else []
+
+
+def _row_of(values: _Values, node: int, value: float) -> int:
+    return node * NODE + values.some(node * NODE, (node + 1) * NODE).index(value)
+
+
+def _spelled(value: float) -> str:
+    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"  # noqa: PLR0124 - so is NaN known

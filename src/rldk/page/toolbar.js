@@ -1,0 +1,69 @@
+/** The controls over the charts. */
+
+import { element, icon, say } from "./dom.js";
+import { SMOOTHINGS } from "./settings.js";
+import { duration, number } from "./words.js";
+
+const MINUS = "M3 8h10";
+const PLUS = "M3 8h10M8 3v10";
+
+/** `told` has a function for each thing that can be done: see `main.js`. */
+export function toolbar(settings, told) {
+  const search = element("input", {
+    type: "search", class: "search", placeholder: "Search metrics", "aria-label": "Search metrics", title: "Search (/)", value: settings.search,
+    oninput: () => told.search(search.value),
+    onkeydown: (event) => {
+      if (event.key !== "Escape") return;
+      search.value = "";
+      told.search("");
+      search.blur();
+    },
+  });
+  const step = choice("step", "Steps of the trainer (x)", () => told.axis("step"));
+  const time = choice("time", "Time since the run began (x)", () => told.axis("wall_time"));
+  const log = choice("log", "Logarithmic scale of all charts (l)", () => told.log(!settings.log));
+  const smoothing = element(
+    "select",
+    { "aria-label": "Smoothing", title: "Running mean over the curves, which stay (s)", onchange: () => told.smooth(Number(smoothing.value)) },
+    SMOOTHINGS.map((share) => element("option", { value: share }, share ? `mean over ${share} %` : "no smoothing")),
+  );
+  const shown = element("span", { class: "range" });
+  const reset = element("button", { class: "chip", type: "button", title: "Show all (0)", onclick: () => told.zoom(null) }, "show all");
+  const root = element(
+    "div",
+    { class: "toolbar", role: "toolbar", "aria-label": "Charts" },
+    search,
+    element("span", { class: "segmented", role: "group", "aria-label": "Axis" }, step, time),
+    log,
+    smoothing,
+    element(
+      "span",
+      { class: "zooming" },
+      element("button", { class: "chip", type: "button", "aria-label": "Zoom out", title: "Zoom out (−)", onclick: () => told.zoomBy(2) }, icon(MINUS)),
+      element("button", { class: "chip", type: "button", "aria-label": "Zoom in", title: "Zoom in (+)", onclick: () => told.zoomBy(0.5) }, icon(PLUS)),
+      reset,
+      shown,
+    ),
+  );
+  return {
+    root,
+    focusSearch() {
+      search.focus();
+      search.select();
+    },
+    refresh(range, hasTime) {
+      time.disabled = !hasTime;
+      step.setAttribute("aria-pressed", String(settings.axis === "step"));
+      time.setAttribute("aria-pressed", String(settings.axis === "wall_time"));
+      log.setAttribute("aria-pressed", String(settings.log));
+      smoothing.value = String(settings.smoothing);
+      reset.hidden = !range;
+      const spoken = settings.axis === "step" ? (x) => number(Math.round(x)) : duration;
+      say(shown, range ? `${settings.axis === "step" ? "steps " : ""}${spoken(range[0])} to ${spoken(range[1])}` : "");
+    },
+  };
+}
+
+function choice(text, title, onclick) {
+  return element("button", { class: "chip", type: "button", title, onclick }, text);
+}

@@ -1,0 +1,1 @@
+"""The server, and what `rldk watch` and `rldk tail` share with it."""
