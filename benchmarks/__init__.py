@@ -1,1 +1,1 @@
-"""What writing, logging and checking cost, as ratios measured in one run: `python -m benchmarks`."""
+"""What writing, logging, checking and ingesting cost, as ratios measured in one run: `python -m benchmarks`."""

@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import checking, recording, writing
+from benchmarks import alerting, checking, ingesting, recording, rollouts, watching, writing
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     for column in ("what", "measured", "required", "goal"):
         table.add_column(column, no_wrap=column != "what")
     with tempfile.TemporaryDirectory(dir=place) as folder:
-        for part in (writing, recording, checking):
+        for part in (writing, recording, rollouts, checking, alerting, ingesting, watching):
             with console.status(f"measuring {part.__name__.rpartition('.')[2]}"):
                 for figure in part.measure(Path(folder)):
                     table.add_row(*figure)

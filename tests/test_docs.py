@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import inspect
 import json
@@ -18,13 +19,16 @@ import click
 import pytest
 
 import rldk
+from rldk.alerts import PRESETS, Alert, Story, Verdict
+from rldk.alerts.findings import SEVERITIES, Health
+from rldk.alerts.rules_file import ACTIONS
 from rldk.cli import rldk as command_line
 from rldk.io.codec import decode
 from rldk.io.event_schema import PHASES, RULES, Event
 from rldk.io.manifest import Attempt, Manifest, Outcome
 from rldk.io.reader import Mode
 from rldk.io.writer import Counters, WriterOptions
-from rldk.metrics import METRICS, SOURCES
+from rldk.metrics import LOOKALIKES, METRICS, SOURCES
 from rldk.report.final import DataQuality, FinalReport, ReportOutcome
 from tests.pages import PAGES, ROOT, RUN, Block, Reading, blocks
 
@@ -34,12 +38,13 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 TRL: Final = "src/rldk/integrations/trl/README.md"
+OPENRLHF: Final = "src/rldk/integrations/openrlhf/README.md"
 BLOCKS: Final = [block for page in PAGES for block in blocks(page)]
 EXAMPLES: Final = [
     pytest.param(block, id=block.name, marks=[pytest.mark.trl] if block.trl else []) for block in BLOCKS if block.runs
 ]
-CHECKED: Final = frozenset({"json"})
-DRAWN: Final = frozenset({"", "{include} ../../src/rldk/integrations/trl/README.md", "{toctree}"})
+CHECKED: Final = frozenset({"json", "toml"})
+DRAWN: Final = frozenset({"", *(f"{{include}} ../../{page}" for page in (TRL, OPENRLHF)), "{toctree}"})
 
 _LINK: Final = re.compile(r"(?<!!)\[[^\]]*\]\((?P<to>[^)\s]+)\)")
 _CODE: Final = re.compile(r"\A(?P<code>[a-z]+(?:_[a-z]+)*): ")
@@ -128,8 +133,8 @@ def test_what_a_page_installs_and_makes_exists(block: Block) -> None:
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.kind in CHECKED], ids=lambda block: block.name)
 def test_json_that_is_shown_is_json_and_its_events_are_events(block: Block) -> None:
-    """Each block of JSON parses; one that has a step is an event, strictly."""
-    shown = json.loads(block.text)
+    """Each block of JSON or TOML parses; one that has a step is an event, strictly."""
+    shown = (tomllib if block.kind == "toml" else json).loads(block.text)
 
     if "step" in shown:
         assert decode(json.dumps(shown).encode()).step == shown["step"]
@@ -174,7 +179,7 @@ def anchors(path: Path) -> set[str]:
 def test_every_page_is_in_the_table_of_contents() -> None:
     """No page of `docs` is out of reach."""
     listed = {
-        f"docs/{line}.md"
+        f"{block.page.rpartition('/')[0]}/{line}.md"
         for block in BLOCKS
         if block.kind == "{toctree}"
         for line in block.text.splitlines()
@@ -195,8 +200,10 @@ def test_each_sentence_has_a_line_of_its_own(page: str) -> None:
 def test_generated_parts_are_fresh(generate: ModuleType) -> None:
     """What the code can tell stands in the pages as the code tells it; `python docs/generate.py` writes it anew."""
     stale = [page for page in generate.PAGES if generate.generated(page) != text(page)]
+    rules = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / generate.RULE_PAGES).iterdir()}
 
     assert stale == []
+    assert rules == generate.rule_pages()
 
 
 def test_every_command_and_option_is_documented() -> None:
@@ -216,10 +223,11 @@ def test_every_command_and_option_is_documented() -> None:
 
 
 def test_every_environment_variable_is_documented() -> None:
-    """The variables that the code reads are those in the table of the TRL page."""
+    """The variables that the code reads are those in the tables of the TRL page and of the reference of Python."""
     read = {name for _, source in sources() for name in re.findall(r"\bRLDK_[A-Z_]*[A-Z]", source)}
+    heading = "## Environment variables"
 
-    assert rows(TRL, "## Environment variables") == read
+    assert rows(TRL, heading) | rows("docs/reference/python.md", heading) == read
 
 
 def test_every_field_of_an_event_is_documented() -> None:
@@ -249,10 +257,19 @@ def test_every_key_that_the_callback_writes_is_documented(reading: Callable[[str
 
 
 def test_every_code_of_a_note_is_documented() -> None:
-    """The codes in the table of the TRL page are those that the code writes."""
-    written = {code for path, source in sources() if "/cli/" not in path for code in codes(source)}
+    """The codes in the table of the TRL page, and the one of OpenRLHF's samples, are those that recording writes."""
+    recording = re.compile(r"src/rldk/(io|report|integrations)/|src/rldk/adapters/trl_logs\.py")
+    written = {code for path, source in sources() if recording.match(path) for code in codes(source)}
 
-    assert rows(TRL, "## Notes") == written
+    assert rows(TRL, "## Notes") | {"sample"} == written - {"rldk", "usage"}
+    assert "`sample: " in text(OPENRLHF)
+
+
+def test_every_code_in_the_table_of_the_formats_is_written() -> None:
+    """Each note that the reference of formats explains is one that an adapter writes."""
+    written = {code for path, source in sources() if "/adapters/" in path for code in codes(source)}
+
+    assert rows("docs/reference/formats.md", "## Notes") <= written
 
 
 def codes(source: str) -> Iterator[str]:
@@ -274,11 +291,12 @@ def strings(tree: ast.AST) -> Iterator[Any]:
 def test_messages_that_are_explained_are_those_of_the_code() -> None:
     """Each message quoted under "Trouble" is, but for what stands in its gaps, one that the code can give."""
     said = [node.value for _, source in sources() for node in strings(ast.parse(source))]
-    quoted = re.findall(r'^\*\*"(.+?)(?: \.\.\.)?"\*\*', text(TRL), re.MULTILINE)
+    for page in (TRL, OPENRLHF):
+        quoted = re.findall(r'^\*\*"(.+?)(?: \.\.\.)?"\*\*', text(page), re.MULTILINE)
 
-    assert quoted
-    for message in quoted:
-        assert all(any(part in each for each in said) for part in message.split(", ")), message
+        assert quoted
+        for message in quoted:
+            assert all(any(part in each for each in said) for part in message.split(", ")), message
 
 
 def test_every_public_name_is_documented() -> None:
@@ -291,7 +309,7 @@ def test_every_public_name_is_documented() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["open_writer", "read_events", "validate_jsonl_file"])
+@pytest.mark.parametrize("name", ["ingest_events", "ingest_runs", "open_writer", "read_events", "validate_jsonl_file"])
 def test_signatures_are_documented(name: str) -> None:
     """A function is shown with each of its arguments and its default."""
     shown = re.search(rf"`{name}\((.*?)\)`", text("docs/reference/python.md"))
@@ -305,22 +323,26 @@ def test_signatures_are_documented(name: str) -> None:
     assert shown[1].replace('"', "'") == str(inspect.Signature(parameters))[1:-1]
 
 
-@pytest.mark.trl
-def test_every_argument_of_the_callback_is_documented() -> None:
-    """The table of the TRL page has each argument of `RLDKCallback` with its default."""
-    from rldk.integrations.trl import RLDKCallback
-
-    page = text(TRL)
-    parameters = dict(inspect.signature(RLDKCallback).parameters)
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [pytest.param(TRL, "trl.RLDKCallback", marks=pytest.mark.trl), (OPENRLHF, "openrlhf.OpenRLHFCallback")],
+)
+def test_every_argument_of_a_callback_is_documented(page: str, name: str) -> None:
+    """The table of its page has each argument with its default."""
+    module, _, callback = name.rpartition(".")
+    shown = text(page)
+    parameters = dict(
+        inspect.signature(getattr(importlib.import_module(f"rldk.integrations.{module}"), callback)).parameters
+    )
     # What it hands on to the writer has the writer's defaults.
     assert parameters.pop("options").kind is inspect.Parameter.VAR_KEYWORD
     handed_on = inspect.signature(rldk.open_writer).parameters
     parameters |= {name: handed_on[name] for name in WriterOptions.__annotations__}
 
-    assert rows(TRL, "## Configuration") - {"RLDKCallback"} == set(parameters)
-    for name, parameter in parameters.items():
+    assert rows(page, "## Configuration") - {callback} == set(parameters)
+    for argument, parameter in parameters.items():
         default = json.dumps(parameter.default) if isinstance(parameter.default, str) else repr(parameter.default)
-        assert f"| `{name}` | `{default}` |" in page
+        assert f"| `{argument}` | `{default}` |" in shown
 
 
 @pytest.mark.parametrize(
@@ -332,11 +354,19 @@ def test_every_argument_of_the_callback_is_documented() -> None:
         ("docs/reference/files.md", Counters.__struct_fields__),
         ("docs/reference/files.md", FinalReport.__struct_fields__),
         ("docs/reference/files.md", DataQuality.__struct_fields__),
+        ("docs/reference/alerts.md", Alert.__struct_fields__),
+        ("docs/reference/alerts.md", Story.__struct_fields__),
+        ("docs/reference/alerts.md", Verdict.__struct_fields__),
+        ("docs/reference/alerts.md", typing.get_args(Health)),
+        ("docs/howto/alerts.md", SEVERITIES),
+        ("docs/howto/alerts.md", ACTIONS),
+        ("docs/howto/diagnose.md", PRESETS),
         ("docs/reference/files.md", typing.get_args(ReportOutcome)),
         (TRL, typing.get_args(Outcome)),
         ("docs/reference/python.md", rldk.Report.__struct_fields__),
         ("docs/reference/metrics.md", tuple(METRICS)),
         ("docs/reference/metrics.md", tuple(source.native for source in SOURCES)),
+        ("docs/reference/metrics.md", tuple(each.native for each in LOOKALIKES)),
     ],
 )
 def test_every_word_of_a_closed_set_is_documented(page: str, words: tuple[Any, ...]) -> None:

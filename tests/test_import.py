@@ -54,6 +54,12 @@ def test_all_names_together_load_no_trainer_and_no_table() -> None:
     assert loaded & HEAVY == {"msgspec"}
 
 
+@pytest.mark.parametrize("name", ["rldk.ingest", "rldk.ingest.query", "rldk.cli.ingest", "rldk.cli.query"])
+def test_reading_other_logs_loads_no_table_until_one_is_made(name: str) -> None:
+    """Events need neither pandas nor pyarrow nor DuckDB, and the commands say their help without them."""
+    assert modules_after(f"import {name}") & {*HEAVY, "pyarrow", "duckdb", "fsspec", "zstandard"} <= {"msgspec", "rich"}
+
+
 @pytest.mark.parametrize("name", ["rldk.integrations.attempt", "rldk.report.files", "rldk.io.writer"])
 def test_recording_loads_no_table(name: str) -> None:
     """What runs inside a training loads neither pandas nor numpy, nor a trainer by itself."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rldk.errors import (
+        IngestError,
         InvalidEventError,
         InvalidLineError,
         MissingExtraError,
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
         RunIdError,
         RunLockedError,
         RunNotFoundError,
+        UnknownFormatError,
         WriteFailedError,
     )
+    from rldk.ingest.account import IngestReport
+    from rldk.ingest.ingest import ingest_events, ingest_runs
     from rldk.io.event_schema import Event
+    from rldk.io.follow import follow
     from rldk.io.protocol import Writer
     from rldk.io.reader import read_events
     from rldk.io.validator import Report, validate_jsonl_file
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
 
 _HOMES: Final = {
     "Event": "rldk.io.event_schema",
+    "IngestError": "rldk.errors",
+    "IngestReport": "rldk.ingest.account",
     "InvalidEventError": "rldk.errors",
     "InvalidLineError": "rldk.errors",
     "MissingExtraError": "rldk.errors",
@@ -38,8 +45,12 @@ _HOMES: Final = {
     "RunIdError": "rldk.errors",
     "RunLockedError": "rldk.errors",
     "RunNotFoundError": "rldk.errors",
+    "UnknownFormatError": "rldk.errors",
     "WriteFailedError": "rldk.errors",
     "Writer": "rldk.io.protocol",
+    "follow": "rldk.io.follow",
+    "ingest_events": "rldk.ingest.ingest",
+    "ingest_runs": "rldk.ingest.ingest",
     "open_writer": "rldk.io.writer",
     "read_events": "rldk.io.reader",
     "validate_jsonl_file": "rldk.io.validator",
@@ -47,6 +58,8 @@ _HOMES: Final = {
 
 __all__ = [
     "Event",
+    "IngestError",
+    "IngestReport",
     "InvalidEventError",
     "InvalidLineError",
     "MissingExtraError",
@@ -55,8 +68,12 @@ __all__ = [
     "RunIdError",
     "RunLockedError",
     "RunNotFoundError",
+    "UnknownFormatError",
     "WriteFailedError",
     "Writer",
+    "follow",
+    "ingest_events",
+    "ingest_runs",
     "open_writer",
     "read_events",
     "validate_jsonl_file",

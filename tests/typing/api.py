@@ -10,6 +10,8 @@ from typing import assert_type
 import rldk
 from rldk import (
     Event,
+    IngestError,
+    IngestReport,
     InvalidEventError,
     InvalidLineError,
     MissingExtraError,
@@ -18,12 +20,17 @@ from rldk import (
     RunIdError,
     RunLockedError,
     RunNotFoundError,
+    UnknownFormatError,
     WriteFailedError,
     Writer,
+    follow,
+    ingest_events,
+    ingest_runs,
     open_writer,
     read_events,
     validate_jsonl_file,
 )
+from rldk.ingest import RunReport, convert
 from rldk.integrations.trl import RLDKCallback
 from rldk.io.event_schema import Number, Primitive
 from rldk.io.filters import drop
@@ -114,6 +121,7 @@ def wrapped(folder: Path) -> Writer:
 def read(path: Path) -> None:
     """Read events, and what is in them."""
     assert_type(read_events("rldk_logs"), Iterator[Event])
+    assert_type([line.cursor for line in follow("rldk_logs", "0", until=lambda: True)], list[str])
     for event in read_events(path, mode="salvage", history="all", on_problem=told):
         assert_type(event.step, int)
         assert_type(event.wall_time, float | None)
@@ -150,6 +158,27 @@ def validate() -> bool:
     return bool(is_valid) and report.valid
 
 
+def ingest(folder: Path) -> IngestReport:
+    """Read the logs of any framework, as events and as a table."""
+    report = IngestReport()
+    for event in ingest_events(
+        folder, "verl", {"step": "i"}, "salvage", "all", filters=[drop("time/*")], report=report
+    ):
+        assert_type(event, Event)
+    events = ingest_events([folder, "s3://bucket/run"], progress=lambda lines: print(lines // 2))  # noqa: T201 - as below
+    assert_type(events, Iterator[Event])
+    ingest_runs(folder / "*.jsonl", on_error="collect", history="effective", report=report)
+    ingest_runs((path for path in folder.iterdir()), adapter_hint=None, field_map=None)
+    ingest_runs(folder, on_error="ignore")  # type: ignore[arg-type]
+    ingest_events(folder, history="some")  # type: ignore[arg-type]
+    ingest_runs(3)  # type: ignore[arg-type]
+    for run in report.runs:
+        assert_type(run, RunReport)
+        assert_type((run.run_id, run.lines, run.nonfinite), tuple[str, int, dict[str, int]])
+    assert_type(convert(folder, "out", adapter_hint="trl"), list[Path])
+    return report
+
+
 def record() -> RLDKCallback:
     """Record a training."""
     callback = RLDKCallback("./rldk_logs", run_id="r1")
@@ -179,3 +208,13 @@ def catch() -> None:
         assert_type(error.extra, str)
     except RLDKError:
         assert_type(rldk.__version__, str)
+
+
+def catch_ingest() -> None:
+    """Catch what keeps a log from being ingested."""
+    try:
+        ingest(Path("logs"))
+    except UnknownFormatError as error:
+        assert_type((error.path, error.reason, error.considered), tuple[Path, str, list[tuple[str, str]]])
+    except IngestError as error:
+        assert_type((error.problems, error.more), tuple[list[str], int])

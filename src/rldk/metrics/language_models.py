@@ -53,9 +53,9 @@ SOURCES: Final[tuple[Source, ...]] = (
         "kl_mean",
         estimator="k1, k2 or k3, as kl.estimator says",
         versus="reference policy",
-        reduction="mean over tokens",
+        reduction="mean over responses of the mean over tokens; with kl.use_loss the mean over tokens",
         sign="may be negative with k1",
-        caveat="0 when there is no reference policy; measured at the loss with kl.use_loss, else at generation",
+        caveat="0 without a reference policy; at the loss with kl.use_loss, else at generation; tokens within 10",
         reference="openrlhf/trainer/ppo_utils/experience_maker.py, openrlhf/models/utils.py",
     ),
     _openrlhf(
@@ -79,7 +79,7 @@ SOURCES: Final[tuple[Source, ...]] = (
     _openrlhf(
         "entropy_loss",
         "entropy_mean",
-        reduction=_TOKENS_OR_RESPONSES,
+        reduction="mean over tokens",
         sign=">= 0",
         caveat="the entropy, not the term of the loss, in spite of its name; logged only when a coefficient is set",
     ),
