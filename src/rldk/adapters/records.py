@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -191,43 +191,60 @@ class EventBuilder:
         leaves: dict[str, Any] = {}
         if repeated := _flatten(record, leaves):
             return repeated
-        place: dict[str, Any] = {"step": step, "phase": phase, "eval_set": eval_set, "wall_time": wall_time}
-        place["timestamp"] = time
         mapped = {name: leaves.pop(field) for name, field in self.field_map.items() if field in leaves}
-        place.update({name: mapped.pop(name) for name in PLACES if name in mapped})
-        checked = _checked(place, self.field_map)
-        if isinstance(checked, Problem):
-            return checked
-        numbers, kept, left_out = _sort(leaves)
-        metrics = self._translator.translate(numbers)
-        own, texts, lists = _sort({name: _spelled(value) for name, value in mapped.items()})
-        for name in own:
+        place = {"step": step, "phase": phase, "eval_set": eval_set, "wall_time": wall_time, "timestamp": time}
+        place |= {name: mapped.pop(name) for name in PLACES if name in mapped}
+        known = _checked(place, self.field_map)
+        if isinstance(known, Problem):
+            return known
+        logged, own = _sorted(leaves), _sorted({name: _spelled(value) for name, value in mapped.items()})
+        self._note_mapped(own.numbers)
+        untimed = _untimed(place["timestamp"], known["timestamp"])
+        return Event(
+            step=known["step"],
+            wall_time=known["wall_time"],
+            timestamp=known["timestamp"],
+            metrics={**self._translator.translate(logged.numbers), **own.numbers},
+            rng=_given(known, "seed"),
+            data_slice={**untimed.kept, **logged.kept, **_given(known, "eval_set"), **own.kept, **(data_slice or {})},
+            model_info={**self._info, **_given(known, "phase", "attempt", "rank")},
+            notes=[*notes, *_left_out(logged.lists | untimed.lists | own.lists)],
+        )
+
+    def _note_mapped(self, names: Iterable[str]) -> None:
+        """Remember that the field map gave these metrics their names."""
+        for name in names:
             native = self.field_map[name]
             self.sources.setdefault(native, Source(native, name, "field map"))
-        if isinstance(place["timestamp"], list):
-            left_out["timestamp"] = len(place["timestamp"])
-        elif place["timestamp"] is not None and checked["timestamp"] is None:
-            kept = {"timestamp": place["timestamp"], **kept}
-        if checked["eval_set"] is not None:
-            kept["eval_set"] = checked["eval_set"]
-        lost = left_out | lists
-        return Event(
-            step=checked["step"],
-            wall_time=checked["wall_time"],
-            timestamp=checked["timestamp"],
-            metrics={**metrics, **own},
-            rng={"seed": checked["seed"]} if checked["seed"] is not None else {},
-            data_slice={**kept, **texts, **(data_slice or {})},
-            model_info={
-                **self._info,
-                "phase": checked["phase"],
-                **{name: checked[name] for name in ("attempt", "rank") if checked[name] is not None},
-            },
-            notes=[
-                *notes,
-                *([f"left_out: {', '.join(f'{key} ({size} items)' for key, size in lost.items())}"] * bool(lost)),
-            ],
-        )
+
+
+class _Sorted(NamedTuple):
+    """The values of a record by what becomes of them."""
+
+    numbers: dict[str, Number]
+    kept: dict[str, Primitive]
+    """Texts and truth values."""
+    lists: dict[str, int]
+    """The sizes of the lists."""
+
+
+def _untimed(time: Any, instant: str | None) -> _Sorted:
+    """What stands where a point in time should, and is none."""
+    if time is None or instant is not None:
+        return _Sorted({}, {}, {})
+    if isinstance(time, list):
+        return _Sorted({}, {}, {"timestamp": len(time)})
+    return _Sorted({}, {"timestamp": time}, {})
+
+
+def _given(known: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Those of some places that are known."""
+    return {name: known[name] for name in names if known[name] is not None}
+
+
+def _left_out(lists: Mapping[str, int]) -> list[str]:
+    """The note on lists, when there are some."""
+    return [f"left_out: {', '.join(f'{key} ({size} items)' for key, size in lists.items())}"] if lists else []
 
 
 def _flatten(record: Mapping[str, Any], leaves: dict[str, Any], prefix: str = "") -> Problem | None:
@@ -244,19 +261,16 @@ def _flatten(record: Mapping[str, Any], leaves: dict[str, Any], prefix: str = ""
     return None
 
 
-def _sort(leaves: Mapping[str, Any]) -> tuple[dict[str, Number], dict[str, Primitive], dict[str, int]]:
-    """The numbers and nulls, the texts and truth values, and the sizes of the lists."""
-    numbers: dict[str, Number] = {}
-    kept: dict[str, Primitive] = {}
-    lists: dict[str, int] = {}
+def _sorted(leaves: Mapping[str, Any]) -> _Sorted:
+    found = _Sorted({}, {}, {})
     for name, value in leaves.items():
         if isinstance(value, (str, bool)):
-            kept[name] = value
+            found.kept[name] = value
         elif isinstance(value, list):
-            lists[name] = len(value)
+            found.lists[name] = len(value)
         else:
-            numbers[name] = value
-    return numbers, kept, lists
+            found.numbers[name] = value
+    return found
 
 
 def _spelled(value: Any) -> Any:

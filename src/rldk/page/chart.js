@@ -322,7 +322,7 @@ export class Chart {
     refill(
       this.notes,
       marks.length ? element("span", { class: "tag nonfinite" }, `${said}, first at ${isTime ? duration(first) : `step ${number(first)}`}`) : null,
-      this.board.alerts(this.metric).slice(0, 3).map((alert) => element("span", { class: `tag ${alert.severity} ${alert.state}`, title: alert.message }, alert.rule)),
+      [...new Map(this.board.alerts(this.metric).map((alert) => [alert.rule, alert])).values()].slice(0, 3).map((alert) => element("span", { class: `tag ${alert.severity} ${alert.state}`, title: alert.message }, alert.rule)),
       this.log && this.#least() <= 0 ? element("span", { class: "tag quiet" }, "log scale on both sides of 0") : null,
     );
   }
