@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from contextlib import contextmanager
@@ -74,6 +75,8 @@ def terminal(*arguments: str, **environment: str) -> Iterator[Terminal]:
         dimensions=(24, 80),
         env=clean_environment() | {"TERM": "xterm-256color"} | environment,
         timeout=30,
+        # A test run that was started in the background ignores Ctrl-C, and its children would.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         yield Terminal(child)

@@ -20,7 +20,7 @@ from rldk.errors import RLDKError
 from rldk.io.follow import START
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
     from rldk.dashboard.cursor import Places
     from rldk.dashboard.foreign import Tail
@@ -137,12 +137,14 @@ class Hub:
         """These runs are not there any more."""
         self._post(lambda: self._forget(ids))
 
-    def begun(self, run: str, rank: int, position: Position) -> None:
-        """From this position on, everything will be told."""
+    def begun(self, run: str, places: Mapping[int, Position]) -> None:
+        """From these positions on, one for each rank that is new, everything will be told."""
 
         def begin() -> None:
-            self._rings[run, rank] = _Ring(position)
-            self._note(run, rank)
+            # All at once: a run is only live when each of its ranks is.
+            for rank, position in places.items():
+                self._rings[run, rank] = _Ring(position)
+                self._note(run, rank)
 
         self._post(begin)
 

@@ -13,7 +13,7 @@ from rldk.dashboard.watched import Watched
 from rldk.errors import RLDKError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from rldk.dashboard.foreign import Tail
@@ -50,8 +50,8 @@ class Listener(Protocol):
         """These runs are not there any more."""
         ...
 
-    def begun(self, run: str, rank: int, position: Position) -> None:
-        """From this position on, everything will be told."""
+    def begun(self, run: str, places: Mapping[int, Position]) -> None:
+        """From these positions on, one for each rank that is new, everything will be told."""
         ...
 
     def ended(self, run: str, rank: int) -> None:
@@ -211,9 +211,8 @@ class Watcher:
             listener.ended(*key)
         for run_id in heard & runs.keys():
             found = runs[run_id].found
-            for rank in found.ranks:
-                if (run_id, rank) not in self._live:
-                    self._hear(found, rank)
+            if places := {rank: self._hear(found, rank) for rank in found.ranks if (run_id, rank) not in self._live}:
+                listener.begun(run_id, places)
         now = self._clock()
         for (run_id, rank), live in self._live.items():
             if live.due <= now:
@@ -223,8 +222,8 @@ class Watcher:
             wait = min(wait, max(0.0, live.due - now))
         return wait
 
-    def _hear(self, found: Found, rank: int) -> None:
-        """Begin at the end of a log."""
+    def _hear(self, found: Found, rank: int) -> Position:
+        """Begin at the end of a log, and say where that is."""
         tail = found.tail(rank)
         try:
             tail.to_end()
@@ -232,8 +231,7 @@ class Watcher:
             # What is wrong with it is told in the list of runs.
             tail.close()
         self._live[found.id, rank] = _Live(tail)
-        if self.listener:
-            self.listener.begun(found.id, rank, tail.position)
+        return tail.position
 
     def _take(self, run_id: str, rank: int, live: _Live, listener: Listener) -> bool:
         """Tell what came in a log; whether there was anything."""
