@@ -23,12 +23,14 @@ def test_a_training(page: Page, folder: Path, server: Served) -> None:
     """A training with TRL shows itself while it trains, is killed and resumed, and finished when it has ended."""
     page.goto(server.link)
     page.get_by_role("heading", name="No runs here yet").wait_for()
-    command = [sys.executable, "-m", "rldk", "demo", "--out", str(folder / "demo"), "--steps", "12", "--crash-at", "8"]
+    # So many that it can be seen while it trains: the list of runs is looked at every second or two.
+    steps = ("--steps", "120", "--crash-at", "80")
+    command = [sys.executable, "-m", "rldk", "demo", "--out", str(folder / "demo"), *steps]
     with subprocess.Popen(command, env=clean_environment(), stdout=subprocess.DEVNULL) as training:
         page.locator("li.run[data-state=training]").wait_for(timeout=120_000)
         page.locator(".card[data-metric=reward_mean][data-drawn]").wait_for(timeout=120_000)
         assert training.wait(240) == 0
 
     page.locator("li.run[data-state=finished]").wait_for()
-    page.locator(".card[data-metric=reward_mean][data-drawn='12'][data-seams='1']").wait_for()
+    page.locator(".card[data-metric=reward_mean][data-drawn='120'][data-seams='1']").wait_for()
     assert "trainer\ntrl" in page.locator(".facts").first.inner_text().lower()

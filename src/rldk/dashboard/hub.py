@@ -165,7 +165,8 @@ class Hub:
 
     def judged(self, run: Watched) -> None:
         """There is a new verdict."""
-        text = f'"run":"{run.found.id}","progress":{run.judged:.3f},"verdict":{encoded(run.verdict)}'
+        found = f'"verdict":{encoded(run.verdict)},"seams":{encoded(run.seams)}'
+        text = f'"run":"{run.found.id}","progress":{run.judged:.3f},{found}'
         self._post(lambda: self._set(self._verdicts, [(run.found.id, text)]))
 
     def _post(self, change: Callable[[], object]) -> None:

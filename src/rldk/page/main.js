@@ -100,7 +100,7 @@ class Page {
       this.isFirst = true;
       this.#all();
     } else if (frame.type === "runs") this.#takeRuns(frame);
-    else if (frame.type === "alerts") this.#takeVerdict(frame.run, frame.verdict);
+    else if (frame.type === "alerts") this.#takeVerdict(frame);
     else if (frame.type === "events") this.#takeEvents(frame);
     else if (frame.type === "live") this.board.overtake(frame.run);
     else if (frame.type === "gap" || frame.type === "reset") this.#again(frame.run);
@@ -130,9 +130,11 @@ class Page {
     }
   }
 
-  #takeVerdict(id, verdict) {
+  #takeVerdict({ run: id, verdict, seams }) {
     if (!verdict || !this.model.selected.includes(id)) return;
     this.model.verdicts.set(id, verdict);
+    // They are found by those who judge, which may be long after the events behind them have come.
+    this.model.setSeams(id, seams);
     this.top.refresh();
     this.board.touch();
   }

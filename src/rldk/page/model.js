@@ -69,6 +69,12 @@ export class Model {
     for (const { id } of this.runs) this.outdate(id);
   }
 
+  /** Where attempts took over from others, as far as it has been judged by now. */
+  setSeams(id, seams) {
+    const details = this.details.get(id);
+    if (details && seams.length >= details.seams.length) details.seams = seams;
+  }
+
   setDetails(id, details) {
     this.details.set(id, details);
     this.errors.delete(id);
