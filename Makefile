@@ -39,8 +39,8 @@ demo: $(trl_done) ## train a tiny model with TRL, check its log and show it
 test: $(trl_done) $(if $(filter true,$(CI)),$(browser_done)) ## run all tests, on torch and TRL
 	@$(bin)/python -m pytest $(TEST_ARGS)
 
-test-core: $(core_done) ## run the tests that need no torch
-	@$(bin)/python -m pytest -m 'not trl' $(TEST_ARGS)
+test-core: $(core_done) ## run the tests that need no torch and no browser
+	@$(bin)/python -m pytest -m 'not trl' --ignore=tests/browser $(TEST_ARGS)
 
 # OpenRLHF asks for another transformers than TRL may bring, so it has an environment of its own.
 test-openrlhf: ## run real OpenRLHF on this CPU: what takes a few minutes
