@@ -41,12 +41,16 @@ def choose(page: Page, server: Served) -> None:
     page.goto(server.link)
     page.locator("li.run").nth(1).wait_for()
     page.locator('li.run[data-at="second"] .run-name').click()
+    # The verdict comes when it is there, and moves what is below it.
+    page.get_by_text("could not judge").wait_for()
     wait_drawn(page, "reward_std", 201)
 
 
-def zoomed(page: Page) -> str:
-    """What the page says of the range that is shown."""
-    return page.locator(".toolbar .range").inner_text()
+def expect_zoomed(page: Page, text: str) -> None:
+    """Wait until the page says this of the range that is shown."""
+    from playwright.sync_api import expect
+
+    expect(page.locator(".toolbar .range")).to_have_text(text)
 
 
 def test_a_name_is_text(page: Page, server: Served) -> None:
@@ -91,19 +95,19 @@ def test_zoom(page: Page, server: Served) -> None:
     page.mouse.up()
     wait_drawn(page, "reward_std", 52)
 
-    assert zoomed(page) == "steps 50 to 101"
+    expect_zoomed(page, "steps 50 to 101")
     area.dblclick()
     wait_drawn(page, "reward_std", 201)
-    assert zoomed(page) == ""
+    expect_zoomed(page, "")
     page.get_by_role("heading", level=1).click()
     page.keyboard.press("+")
-    assert zoomed(page) == "steps 51 to 151"
+    expect_zoomed(page, "steps 51 to 151")
     page.keyboard.press("ArrowRight")
-    assert zoomed(page) == "steps 76 to 176"
+    expect_zoomed(page, "steps 76 to 176")
     page.keyboard.press("x")
     page.get_by_text("2 min 32 s to 5 min 52 s").wait_for()
     page.keyboard.press("0")
-    assert zoomed(page) == ""
+    expect_zoomed(page, "")
 
 
 def test_cursor(page: Page, server: Served) -> None:
