@@ -210,6 +210,7 @@ def test_a_damaged_line_among_many_regular_ones(old: bytes, new: bytes, kind: st
     assert [kind in str(each) for each in results if isinstance(each, str)] == [True] * (4 if kind else 0)
 
 
+WIDE: Final = encode(an_event(3, metrics={"loss": 0.5, "kl_mean": 0.25, "lr": 0.5}))
 TEXTS: Final = [
     # Two lines that are one document, and one that is two: as many documents as lines.
     [LINES[1].replace(b'"metrics"', b'"metr', 1), b'ics":{}}\n', LINES[2][:-1] + LINES[2]],
@@ -225,6 +226,13 @@ TEXTS: Final = [
     [LINES[1].replace(b'"loss":0.5', b'"loss":0.5,"loss":0.5'), LINES[2].replace(b',"kl_mean":0.25', b"")],
     [LINES[1].replace(b'"kl_mean":0.25', b'"kl_mean":0.25,"kl_mean":0.25'), LINES[2].replace(b"23:59", b"2359")],
     [LINES[1].replace(b"250000Z", b"250000"), LINES[2].replace(b'"2026', b'"Z2026')],
+    # A key too many in each line, or as many in one as there are lines, beside lines that do have one more.
+    [line.replace(b'"loss":0.5', b'"loss":0.5,"loss":0.5') for line in LINES[1:]],
+    [LINES[1].replace(b'"loss":0.5', b'"loss":0.5,"loss":0.5,"loss":0.5,"loss":0.5'), *LINES[2:]],
+    [LINES[1], LINES[2].replace(b'"loss":0.5', b'"loss":0.5,"loss":0.5'), LINES[3]],
+    [LINES[1], LINES[2].replace(b"},", b',"lr":0.5},', 1).replace(b'"lr":0.5', b'"loss":0.5'), WIDE],
+    # A tail as long as the one that is known.
+    [LINES[1], LINES[2].replace(b'"seed":42', b'"seed":43'), LINES[3]],
 ]
 
 
@@ -235,6 +243,11 @@ def test_lines_do_not_make_up_for_each_other(lines: list[bytes]) -> None:
         text = b"".join([*REGULAR[:many], *lines, *REGULAR[:many], *lines])
 
         assert _decode_all(LineDecoder(), text) == _decode_each(text)
+    decoder = LineDecoder()
+    for known in ([*REGULAR, WIDE], lines, REGULAR, lines * 3):
+        text = b"".join(known)
+
+        assert _decode_all(decoder, text) == _decode_each(text)
 
 
 def test_regular_lines_are_handed_out_together() -> None:
@@ -254,6 +267,17 @@ def test_regular_lines_are_handed_out_together() -> None:
     assert [run.start for run in runs] == [len(b"".join(lines[:at])) for at in [0, *ends[:-1]]]
     assert [names(head) for head in runs[3].heads] == [("loss", "kl_mean"), *[("loss",)] * 3]
     assert [run.tails.count(run.tails[0]) for run in runs] == [1, 3, 1, 4, 1, 2, 1, 3]
+
+
+def test_a_text_of_one_known_shape_is_one_run() -> None:
+    """Whatever shapes were seen between, each line is an event with a head of its own."""
+    decoder = LineDecoder()
+    other = [encode(an_event(step, info={"phase": "eval"})) for step in range(3)]
+    found = [list(decoder.runs(b"".join(lines))) for lines in (LINES, other, LINES, other, [*LINES, *other], LINES)]
+
+    assert [[len(run.heads) for run in runs] for runs in found] == [[1, 3], [1, 2], [4], [3], [7], [4]]
+    assert all(run.regular for runs in found[2:] for run in runs)
+    assert [head.step for head in found[-1][0].heads] == [0, 1, 2, 3]
 
 
 SLICES: Final = [{"tokens_in": 1000 + step * step, "file": f"part{step}"} for step in range(40)]

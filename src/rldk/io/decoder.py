@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from io import BytesIO
-from itertools import islice, takewhile
+from itertools import islice, repeat, takewhile
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -109,6 +109,8 @@ class _Shape(NamedTuple):
     tail_bytes: bytes
     """With the newline."""
     size: int
+    colons: int
+    """In the tail."""
     tail: Tail
     decoders: _Decoders
 
@@ -190,6 +192,9 @@ class LineDecoder:
         lines = BytesIO(text).readlines()
         # Looking for one byte is twenty times faster than looking for two.
         shapeless = (b"\\" in text and b"\\u" in text) or len(text) > MAX_LINE
+        if not shapeless and (run := self._alike(text, lines)):
+            yield run
+            return
         at = start = 0
         while at < len(lines):
             heads, tails = ([], []) if shapeless else self._regular(lines, at)
@@ -201,6 +206,25 @@ class LineDecoder:
                 yield self._learn(lines[at], start)
                 start += len(lines[at])
                 at += 1
+
+    def _alike(self, text: bytes, lines: list[bytes]) -> Run | None:
+        """All the lines of a text, when they are regular and of one known shape, as in a long log most are.
+
+        The colons are counted together: no line that decodes has fewer than its members need, so when there are
+        just as many as all of them need, none has more.
+        """
+        shape = next((shape for shape in self._shapes if text.endswith(shape.tail_bytes)), None)
+        if shape is None or not all(map(bytes.endswith, lines, repeat(shape.tail_bytes))):
+            return None
+        count, size = len(lines), shape.size
+        colons, rest = divmod(text.count(b":") - count * shape.colons, count)
+        if rest:
+            return None
+        try:
+            heads = list(map(shape.decoders[colons], [line[:-size] + b"}" for line in lines]))
+        except _NO_HEAD:
+            return None
+        return Run(0, heads, [shape.tail] * count, regular=True) if len(_stamped(heads)) == count else None
 
     def _regular(self, lines: list[bytes], at: int) -> tuple[list[Any], list[Tail]]:
         """The heads and tails of the lines from here on, as far as they are of shapes that are known."""
@@ -217,7 +241,7 @@ class LineDecoder:
                     heads.append(parts[0])
                     tails.append(parts[1])
                     continue
-                tail_bytes, size, tail, decoders = shape
+                tail_bytes, size, _, tail, decoders = shape
             text = line[:-size] + b"}"
             try:
                 heads.append(decoders[text.count(b":")](text))
@@ -257,7 +281,8 @@ class LineDecoder:
         shape = next((shape for shape in self._shapes if shape.tail_bytes == tail_bytes), None)
         if shape is None:
             sliced = self._slice(tail_bytes, tail)
-            shape = _Shape(tail_bytes, len(tail_bytes), tail, sliced.decoders if sliced else _Decoders())
+            decoders = sliced.decoders if sliced else _Decoders()
+            shape = _Shape(tail_bytes, len(tail_bytes), tail_bytes.count(b":"), tail, decoders)
             self._shapes = [shape, *self._shapes[: _SHAPES - 1]]
         return shape
 
