@@ -8,12 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rldk.dashboard import columns as columns_module
 from rldk.dashboard.charts import Query, Series, join, series
-from rldk.dashboard.columns import Columns
+from rldk.dashboard.columns import NODE, Columns
 from rldk.dashboard.kept import Kept
 from rldk.io.codec import encode
 from rldk.io.follow import START, Chunk, Position
@@ -21,8 +22,6 @@ from tests.runs import eval_event, make_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    import pytest
 
     from rldk.io.event_schema import Event
 
@@ -190,18 +189,45 @@ def _kept(folder: str, create: bool) -> Kept | None:  # noqa: FBT001 - as it is 
     return Kept(Path(folder)) if create else None
 
 
-def test_the_extremes_of_each_pixel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compared one by one with what is in each bucket: least and greatest are there, with their x."""
+@pytest.mark.parametrize(("count", "off"), [(3000, 0), (5000, NODE // 2), (5017, NODE // 2), (40_000, NODE // 2)])
+def test_the_extremes_of_each_pixel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, off: int) -> None:
+    """Least and greatest of each bucket are there, with their x; with many rows, its bounds are half a node off."""
     monkeypatch.setattr(columns_module, "_FULL", 1000)
     columns = Columns(lambda _: Kept(tmp_path))
-    values = [math.sin(step * step) for step in range(5000)]
+    values = [math.sin(step * step) for step in range(count)]
     add(columns, [make_event(step, metrics={"loss": value}) for step, value in enumerate(values)])
 
     found = one(series(columns, Query(metrics=("loss",), points=50)))
     columns.close()
-    given_points = set(zip(found.x, found.y, strict=True))
+    given_points = list(zip(found.x, found.y, strict=True))
 
+    assert all(y == values[x] for x, y in given_points)
     for bucket in range(50):
-        rows = [step for step in range(5000) if min(int(step / (4999 / 50)), 49) == bucket]
-        for extreme in (min(rows, key=values.__getitem__), max(rows, key=values.__getitem__)):
-            assert (extreme, values[extreme]) in given_points
+        rows = [step for step in range(count) if min(int(step / ((count - 1) / 50)), 49) == bucket]
+        near = [y for x, y in given_points if rows[0] - off <= x <= rows[-1] + off]
+        inner, outer = values[rows[0] + off : rows[-1] + 1 - off], values[max(rows[0] - off, 0) : rows[-1] + 1 + off]
+        assert min(outer) <= min(near) <= min(inner)
+        assert max(inner) <= max(near) <= max(outer)
+    assert len(given_points) <= 4 * 50
+
+
+def test_a_column_with_holes_is_thinned_by_its_nodes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First, least, greatest and last of the finite values, where whole nodes have none."""
+    monkeypatch.setattr(columns_module, "_FULL", 3000)
+    columns = Columns(lambda _: Kept(tmp_path))
+    values = {step: math.sin(step * step) for step in range(40, 2800) if not 300 < step < 900 and step % 3}
+    bad = {step: math.nan for step in range(0, 3000, 100) if step not in values}
+    add(columns, [make_event(step, metrics={"loss": {**values, **bad}.get(step)}) for step in range(3000)])
+
+    found = one(series(columns, Query(metrics=("loss",), points=2)))
+    columns.close()
+    given_points = [(step, value) for step, value in zip(found.x, found.y, strict=True)]
+    halves = [[step for step in values if (step < 1504) == half] for half in (True, False)]
+
+    assert found.points == len(values)
+    assert given_points == [
+        (step, values[step])
+        for rows in halves
+        for step in sorted({rows[0], min(rows, key=values.__getitem__), max(rows, key=values.__getitem__), rows[-1]})
+    ]
+    assert sum(count for _, _, count in found.nonfinite) == len(bad)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from itertools import groupby
+from itertools import compress, groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from rldk.dashboard.columns import NODE, Columns, Span, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rldk.dashboard.columns import Column, Piece
 
@@ -21,10 +21,8 @@ __all__ = ["Axis", "Query", "Series", "clock", "join", "series"]
 
 Axis = Literal["step", "wall_time"]
 
-_RAW: Final = 3 * NODE
-"""So few values are looked at one by one."""
-_MANY: Final = 8 * NODE
-"""With so many rows in a bucket, it ends with a node."""
+_MANY: Final = 4 * NODE
+"""With so many rows in a bucket, it ends with a node, and few of its values are looked at."""
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,7 +200,7 @@ def _slices(
 ) -> Iterator[_Slice]:
     """The rows, divided at the bounds of the buckets.
 
-    Where a bucket has very many rows, at the nearest node: by less than an eighth of a pixel.
+    Where a bucket has very many rows, at the nearest node: by an eighth of a bucket at most.
     """
     lowest = query.low if query.low > -math.inf else min(xs[at][begin] for at, begin, _ in ranges)
     highest = query.high if query.high < math.inf else max(xs[at][end - 1] for at, _, end in ranges)
@@ -211,11 +209,12 @@ def _slices(
     for at, begin, end in ranges:
         places, row = xs[at], begin
         while row < end:
-            bucket = min(int((places[row] - lowest) / width), query.points - 1)
+            within = min(max(row, row - row % NODE + NODE // 2 - 1), end - 1) if many else row
+            bucket = min(int((places[within] - lowest) / width), query.points - 1)
             bound = lowest + (bucket + 1) * width if bucket < query.points - 1 else math.inf
-            after = max(bisect_left(places, bound, row, end), row + 1)
+            after = max(bisect_left(places, bound, within, end), within + 1)
             if many and after < end:
-                after = min(end, max(row - row % NODE + NODE, (after + NODE // 2) // NODE * NODE))
+                after = min(end, (after + NODE // 2) // NODE * NODE)
             yield _Slice(at, bucket, row, after)
             row = after
 
@@ -230,32 +229,22 @@ def _one(
 ) -> Series:
     found.x, found.y, found.nonfinite, found.thinned = [], [], [], thin
     marks: dict[tuple[int, str], tuple[float, int]] = {}
-    bucket, chosen = -2, []
+    points = _Points(found, thin=thin)
     for at, group in groupby(slices, _piece):
         column = columns[at]
         if column is None:
             continue
         rows = list(group)
-        begin, end = rows[0].begin, rows[-1].end
-        values = _Values(column, begin, end, listed=end - begin <= _RAW * len(rows))
         places = xs[at]
+        values = _Values(column, rows)
+        choose = values.extremes if thin else values.finite
         for each in rows:
             if column.bad:
                 _mark(marks, each, column, places, thin=thin)
-            found.points += values.finite(each.begin, each.end)
-            if not thin:
-                chosen_rows = values.all(each.begin, each.end)
-            elif each.end - each.begin > _RAW and column.lows:
-                chosen_rows = _extremes_by_nodes(column, values, each.begin, each.end)
-            else:
-                chosen_rows = values.extremes(each.begin, each.end)
-            points = [(places[row], column.values[row]) for row in chosen_rows]
-            if each.bucket == bucket:
-                chosen += points
-                continue
-            _give(found, chosen, thin=thin)
-            bucket, chosen = each.bucket, points
-    _give(found, chosen, thin=thin)
+            chosen = choose(each.begin, each.end)
+            points.add(each.bucket, [places[row] for row in chosen], values.of(chosen))
+            found.points += values.count(each.begin, each.end)
+    points.end()
     found.nonfinite = sorted((first, kind, count) for (_, kind), (first, count) in marks.items())
     return found
 
@@ -275,94 +264,100 @@ def _mark(
         marks[key] = first, count + 1
 
 
-def _give(found: Series, points: list[tuple[float, float]], *, thin: bool) -> None:
-    """Give of the points of a bucket the first, the least, the greatest and the last."""
-    if thin and len(points) > 4:  # noqa: PLR2004 - these four
-        values = [value for _, value in points]
-        rows = {0, values.index(min(values)), values.index(max(values)), len(points) - 1}
-        points = [points[row] for row in sorted(rows)]
-    found.x += [x for x, _ in points]
-    found.y += [value for _, value in points]
+class _Points:
+    """Gathers the points of a bucket, whose rows may be in several pieces, and gives them to a series."""
+
+    def __init__(self, series: Series, *, thin: bool) -> None:
+        self._series = series
+        self._thin = thin
+        self._bucket = -2
+        self._x: list[float | None] = []
+        self._y: list[Any] = []
+
+    def add(self, bucket: int, x: list[float | None], y: list[float]) -> None:
+        """Add points, which come behind those there are."""
+        if bucket == self._bucket:
+            self._x += x
+            self._y += y
+        else:
+            self.end()
+            self._bucket, self._x, self._y = bucket, x, y
+
+    def end(self) -> None:
+        """Give of the bucket the first point, the least, the greatest and the last."""
+        x, y = self._x, self._y
+        if self._thin and len(y) > 4:  # noqa: PLR2004 - these four
+            rows = sorted({0, y.index(min(y)), y.index(max(y)), len(y) - 1})
+            x, y = [x[row] for row in rows], [y[row] for row in rows]
+        self._series.x += x
+        self._series.y += y
 
 
 class _Values:
-    """The values of a column.
+    """The values of a column in successive slices.
 
     Args:
         column: the column.
-        begin: the first row that will be asked for.
-        end: the row behind the last.
-        listed: whether all of them will be, so that a list is quicker than what lies in the file.
+        rows: the slices; when few rows are in each, a list of all is quicker than what lies in the file.
     """
 
-    def __init__(self, column: Column, begin: int, end: int, *, listed: bool) -> None:
+    def __init__(self, column: Column, rows: list[_Slice]) -> None:
         self._column = column
-        self._begin = begin
-        self._list = list(column.values[begin:end]) if listed else None
+        begin, end = rows[0].begin, rows[-1].end
+        listed = end - begin < _MANY * len(rows) or not column.lows
+        self._begin = begin if listed else 0
+        self._values: Sequence[float] = list(column.values[begin:end]) if listed else column.values
+        self._lows, self._highs = list(column.lows), list(column.highs)
 
-    def some(self, begin: int, end: int) -> list[float]:
-        """Successive values."""
-        if self._list is None:
-            return list(self._column.values[begin:end])
-        return self._list[begin - self._begin : end - self._begin]
+    def of(self, rows: Iterable[int]) -> list[float]:
+        """The values of some rows."""
+        values, begin = self._values, self._begin
+        return [values[row - begin] for row in rows]
 
-    def finite(self, begin: int, end: int) -> int:
-        """How many of them are finite."""
-        if self._column.whole:
-            return end - begin
-        return sum(value - value == 0 for value in self.some(begin, end))
+    def count(self, begin: int, end: int) -> int:
+        """How many of successive values are finite."""
+        return end - begin if self._column.whole else sum(map(math.isfinite, self._some(begin, end)))
 
-    def all(self, begin: int, end: int) -> Sequence[int]:
+    def finite(self, begin: int, end: int) -> Sequence[int]:
         """The rows of finite values."""
-        if self._column.whole:
-            return range(begin, end)
-        return [begin + row for row, value in enumerate(self.some(begin, end)) if value - value == 0]
+        rows = range(begin, end)
+        return rows if self._column.whole else list(compress(rows, map(math.isfinite, self._some(begin, end))))
 
     def extremes(self, begin: int, end: int) -> list[int]:
         """The rows of the first finite value, the least, the greatest and the last, in their order."""
-        values = self.some(begin, end)
-        if self._column.whole:
-            return sorted({begin, begin + values.index(min(values)), begin + values.index(max(values)), end - 1})
-        return _extremes_of(values, begin)
+        if end - begin < _MANY or not self._lows:
+            return self._extremes(self.finite(begin, end))
+        first, last = -(-begin // NODE), end // NODE
+        rows = self._extremes_of_nodes(first, last)
+        edges = self.finite(begin, first * NODE), self.finite(last * NODE, end)
+        return self._extremes([*edges[0], *rows, *edges[1]]) if any(edges) else rows
 
+    def _extremes(self, rows: Sequence[int]) -> list[int]:
+        if not rows:
+            return []
+        values = self._some(rows[0], rows[-1] + 1) if isinstance(rows, range) else self.of(rows)
+        return sorted({rows[0], rows[values.index(min(values))], rows[values.index(max(values))], rows[-1]})
 
-def _extremes_of(values: list[float], begin: int) -> list[int]:
-    rows = [row for row, value in enumerate(values) if value - value == 0]
-    if not rows:
-        return []
-    finite = [values[row] for row in rows]
-    chosen = {rows[0], rows[finite.index(min(finite))], rows[finite.index(max(finite))], rows[-1]}
-    return [begin + row for row in sorted(chosen)]
+    def _extremes_of_nodes(self, first: int, last: int) -> list[int]:
+        """The same of whole nodes, of which few values are looked at."""
+        lows, highs = self._lows[first:last], self._highs[first:last]
+        low, high = min(lows), max(highs)
+        if low > high:
+            return []
+        begin, end = first * NODE, last * NODE - 1
+        if not self._column.whole:
+            nodes = [node for node, least in enumerate(lows, first) if least < math.inf]
+            begin, end = self._finite_of_node(nodes[0])[0], self._finite_of_node(nodes[-1])[-1]
+        return sorted({begin, self._row(first + lows.index(low), low), self._row(first + highs.index(high), high), end})
 
+    def _finite_of_node(self, node: int) -> Sequence[int]:
+        return self.finite(node * NODE, node * NODE + NODE)
 
-def _extremes_by_nodes(column: Column, values: _Values, begin: int, end: int) -> list[int]:
-    """The same of many values, without looking at all of them."""
-    first, last = -(-begin // NODE), end // NODE
-    rows = {*_of_few(values, begin, first * NODE), *_of_few(values, last * NODE, end)}
-    lows, highs = list(column.lows[first:last]), list(column.highs[first:last])
-    low, high = min(lows), max(highs)
-    if low <= high:
-        rows.add(_row_of(values, first + lows.index(low), low))
-        rows.add(_row_of(values, first + highs.index(high), high))
-    if column.whole:
-        rows |= {begin, end - 1}
-    else:
-        nodes = [node for node, least in enumerate(lows, first) if least < math.inf]
-        for node in nodes[:1] + nodes[-1:]:
-            rows.update(_of_few(values, node * NODE, (node + 1) * NODE))
-    if not rows:
-        return []
-    found = sorted(rows)
-    some = [column.values[row] for row in found]
-    return sorted({found[0], found[some.index(min(some))], found[some.index(max(some))], found[-1]})
+    def _row(self, node: int, value: float) -> int:
+        return node * NODE + self._some(node * NODE, node * NODE + NODE).index(value)
 
-
-def _of_few(values: _Values, begin: int, end: int) -> list[int]:
-    return _extremes_of(values.some(begin, end), begin) if begin < end else []
-
-
-def _row_of(values: _Values, node: int, value: float) -> int:
-    return node * NODE + values.some(node * NODE, (node + 1) * NODE).index(value)
+    def _some(self, begin: int, end: int) -> list[float]:
+        return list(self._values[begin - self._begin : end - self._begin])
 
 
 def _spelled(value: float) -> str:

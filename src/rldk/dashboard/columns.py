@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NODE", "Block", "Column", "Columns", "Curve", "CurveKey", "Span", "View"]
 
-NODE: Final = 64
+NODE: Final = 16
 """So many values of a column have their least and their greatest kept beside them."""
 _FULL: Final = 8192
 """So many rows are gathered before they are written."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Kept", "keep", "trim"]
 
 _KIND: Final = "charts"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _LARGEST: Final = 4 * 10**9
 """How many bytes all runs together may be kept."""
 _HEADER: Final = 8
