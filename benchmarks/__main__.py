@@ -1,15 +1,16 @@
 """Run every benchmark and print one table."""
 
+import multiprocessing
 import platform
 import sys
 import tempfile
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import alerting, checking, ingesting, recording, rollouts, watching, writing
+from benchmarks.parts import PARTS, measured
 
 
 def main() -> None:
@@ -21,10 +22,14 @@ def main() -> None:
     )
     for column in ("what", "measured", "required", "goal"):
         table.add_column(column, no_wrap=column != "what")
-    with tempfile.TemporaryDirectory(dir=place) as folder:
-        for part in (writing, recording, rollouts, checking, alerting, ingesting, watching):
-            with console.status(f"measuring {part.__name__.rpartition('.')[2]}"):
-                for figure in part.measure(Path(folder)):
+    new = multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory(dir=place) as folder,
+        ProcessPoolExecutor(1, mp_context=new, max_tasks_per_child=1) as processes,
+    ):
+        for part in PARTS:
+            with console.status(f"measuring {part}"):
+                for figure in processes.submit(measured, part, folder).result():
                     table.add_row(*figure)
     console.print(table)
 

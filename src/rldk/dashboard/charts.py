@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left, bisect_right
 from itertools import compress, groupby
 from operator import attrgetter
@@ -234,11 +235,9 @@ def _one(
         column = columns[at]
         if column is None:
             continue
-        rows = list(group)
-        places = xs[at]
-        values = _Values(column, rows)
+        places, values = xs[at], _Values(column)
         choose = values.extremes if thin else values.finite
-        for each in rows:
+        for each in group:
             if column.bad:
                 _mark(marks, each, column, places, thin=thin)
             chosen = choose(each.begin, each.end)
@@ -294,34 +293,28 @@ class _Points:
 
 
 class _Values:
-    """The values of a column in successive slices.
+    """The values of a column."""
 
-    Args:
-        column: the column.
-        rows: the slices; when few rows are in each, a list of all is quicker than what lies in the file.
-    """
-
-    def __init__(self, column: Column, rows: list[_Slice]) -> None:
-        self._column = column
-        begin, end = rows[0].begin, rows[-1].end
-        listed = end - begin < _MANY * len(rows) or not column.lows
-        self._begin = begin if listed else 0
-        self._values: Sequence[float] = list(column.values[begin:end]) if listed else column.values
+    def __init__(self, column: Column) -> None:
+        self._whole = column.whole
         self._lows, self._highs = list(column.lows), list(column.highs)
+        values = column.values
+        # An array is quicker to look at than what lies in the file, and quicker to make than a list.
+        self._values: array[float] = values if isinstance(values, array) else array("d", bytes(values))
 
     def of(self, rows: Iterable[int]) -> list[float]:
         """The values of some rows."""
-        values, begin = self._values, self._begin
-        return [values[row - begin] for row in rows]
+        values = self._values
+        return [values[row] for row in rows]
 
     def count(self, begin: int, end: int) -> int:
         """How many of successive values are finite."""
-        return end - begin if self._column.whole else sum(map(math.isfinite, self._some(begin, end)))
+        return end - begin if self._whole else sum(map(math.isfinite, self._values[begin:end]))
 
     def finite(self, begin: int, end: int) -> Sequence[int]:
         """The rows of finite values."""
         rows = range(begin, end)
-        return rows if self._column.whole else list(compress(rows, map(math.isfinite, self._some(begin, end))))
+        return rows if self._whole else list(compress(rows, map(math.isfinite, self._values[begin:end])))
 
     def extremes(self, begin: int, end: int) -> list[int]:
         """The rows of the first finite value, the least, the greatest and the last, in their order."""
@@ -329,13 +322,14 @@ class _Values:
             return self._extremes(self.finite(begin, end))
         first, last = -(-begin // NODE), end // NODE
         rows = self._extremes_of_nodes(first, last)
-        edges = self.finite(begin, first * NODE), self.finite(last * NODE, end)
-        return self._extremes([*edges[0], *rows, *edges[1]]) if any(edges) else rows
+        if begin % NODE or end % NODE:
+            rows = self._extremes([*self.finite(begin, first * NODE), *rows, *self.finite(last * NODE, end)])
+        return rows
 
     def _extremes(self, rows: Sequence[int]) -> list[int]:
         if not rows:
             return []
-        values = self._some(rows[0], rows[-1] + 1) if isinstance(rows, range) else self.of(rows)
+        values = list(self._values[rows[0] : rows[-1] + 1]) if isinstance(rows, range) else self.of(rows)
         return sorted({rows[0], rows[values.index(min(values))], rows[values.index(max(values))], rows[-1]})
 
     def _extremes_of_nodes(self, first: int, last: int) -> list[int]:
@@ -345,19 +339,12 @@ class _Values:
         if low > high:
             return []
         begin, end = first * NODE, last * NODE - 1
-        if not self._column.whole:
-            nodes = [node for node, least in enumerate(lows, first) if least < math.inf]
-            begin, end = self._finite_of_node(nodes[0])[0], self._finite_of_node(nodes[-1])[-1]
-        return sorted({begin, self._row(first + lows.index(low), low), self._row(first + highs.index(high), high), end})
-
-    def _finite_of_node(self, node: int) -> Sequence[int]:
-        return self.finite(node * NODE, node * NODE + NODE)
-
-    def _row(self, node: int, value: float) -> int:
-        return node * NODE + self._some(node * NODE, node * NODE + NODE).index(value)
-
-    def _some(self, begin: int, end: int) -> list[float]:
-        return list(self._values[begin - self._begin : end - self._begin])
+        if not self._whole:
+            nodes = [node * NODE for node, least in enumerate(lows, first) if least < math.inf]
+            begin, end = self.finite(nodes[0], nodes[0] + NODE)[0], self.finite(nodes[-1], nodes[-1] + NODE)[-1]
+        find = self._values.index
+        lowest, highest = find(low, (first + lows.index(low)) * NODE), find(high, (first + highs.index(high)) * NODE)
+        return sorted({begin, lowest, highest, end})
 
 
 def _spelled(value: float) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from array import array
 from itertools import groupby
-from math import inf, nan
+from math import inf, isfinite, nan
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -21,7 +21,7 @@ from rldk.io.follow import START, Position
 from rldk.io.history import Cuts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rldk.dashboard.kept import Kept
@@ -42,7 +42,7 @@ CurveKey: TypeAlias = tuple[str, str | None]
 class Column(NamedTuple):
     """A metric in a block. A value that is absent or None is NaN, and so is one that is NaN; `bad` tells which is."""
 
-    values: Sequence[float]
+    values: array[float] | memoryview[float]
     lows: Sequence[float]
     """The least finite value of every `NODE` values; empty when there are too few for that to pay."""
     highs: Sequence[float]
@@ -398,9 +398,9 @@ def _nodes(column: Column) -> tuple[array[float], array[float]]:
     """The least and the greatest finite value of every `NODE` values; infinite, the wrong way round, where none is."""
     lows, highs = array("d"), array("d")
     for begin in range(0, len(column.values), NODE):
-        part = column.values[begin : begin + NODE]
+        part: Iterable[float] = column.values[begin : begin + NODE]
         if not column.whole:
-            part = [value for value in part if value - value == 0]
+            part = list(filter(isfinite, part))
         lows.append(min(part, default=inf))
         highs.append(max(part, default=-inf))
     return lows, highs
