@@ -7,7 +7,11 @@ two runs may be compared.
 
     vocabulary        the canonical names
     source            what is said of a framework's key
+    wording           what is said of the keys of several frameworks in the same words
     hugging_face      the keys of transformers and of what is built on it
+    openrlhf          the keys of OpenRLHF
+    verl              the keys of verl
+    nemo_rl           the keys of NeMo RL
     language_models   the keys of other trainers of language models
     control           the keys of trainers of agents
     lookalikes        the keys that are never renamed

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from rldk.metrics.source import Source
+from rldk.metrics.wording import BINDS
 
 __all__ = ["SOURCES"]
 
@@ -31,7 +32,6 @@ _old_rloo = partial(_trl, algorithms=("rloo",), reference="trl/trainer/rloo_trai
 _old_ppo = partial(_trl, algorithms=_PPO, reference="trl/trainer/ppo_trainer.py", versions="to 0.11")
 
 _LOGP: Final = "beta times the log-probability, there is no reference policy"
-_BINDS: Final = "counts only where the sign of the advantage makes the clip bind; 0 with one update per rollout"
 _TOKENS_OR_SEQUENCES: Final = "mean over tokens, or over sequences with sequence-level ratios"
 _WEIGHTED: Final = "mean over the batch of the weighted sum of the reward functions"
 
@@ -158,7 +158,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         algorithms=_GROUP,
         versus="old policy",
         reduction=_TOKENS_OR_SEQUENCES,
-        caveat=_BINDS,
+        caveat=BINDS,
     ),
     _grpo(
         "clip_ratio",
@@ -166,7 +166,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         algorithms=("grpo",),
         versus="old policy",
         reduction="mean over tokens",
-        caveat=_BINDS,
+        caveat=BINDS,
         versions="0.16, later with the Liger kernel",
     ),
     _grpo(
@@ -265,7 +265,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         algorithms=("grpo",),
         versus="old policy",
         reduction="mean over tokens",
-        caveat=_BINDS,
+        caveat=BINDS,
         versions="3.2",
     ),
     _swift(

@@ -1,4 +1,4 @@
-"""What OpenRLHF, verl, NeMo RL, prime-rl, AReaL, slime, open-instruct and tinker-cookbook log."""
+"""What prime-rl, AReaL, slime, open-instruct and tinker-cookbook log."""
 
 from __future__ import annotations
 
@@ -6,21 +6,10 @@ from functools import partial
 from typing import Final
 
 from rldk.metrics.source import Source
+from rldk.metrics.wording import BINDS, TOKENS_OR_RESPONSES
 
 __all__ = ["SOURCES"]
 
-_openrlhf = partial(Source, framework="openrlhf", reference="openrlhf/trainer/ray/ppo_actor.py")
-_rollout = partial(_openrlhf, reference="openrlhf/trainer/ppo_trainer.py")
-_critic = partial(_openrlhf, reference="openrlhf/trainer/ray/ppo_critic.py")
-_supervised = partial(_openrlhf, reference="openrlhf/trainer/sft_trainer.py")
-_preference = partial(_openrlhf, reference="openrlhf/trainer/dpo_trainer.py")
-_reward_model = partial(_openrlhf, algorithms=("rm", "reward"), reference="openrlhf/trainer/rm_trainer.py")
-_verl = partial(Source, framework="verl", reference="verl/trainer/ppo/metric_utils.py")
-_verl_loss = partial(_verl, reference="verl/trainer/ppo/core_algos.py, verl/workers/utils/losses.py")
-_verl_kl = partial(_verl, reference="verl/trainer/ppo/ray_trainer.py")
-_verl_rollout = partial(_verl, reference="verl/trainer/ppo/rollout_corr_helper.py")
-_nemo = partial(Source, framework="nemo_rl", reference="nemo_rl/algorithms/grpo.py")
-_nemo_loss = partial(_nemo, reference="nemo_rl/algorithms/loss_functions.py")
 _prime = partial(Source, framework="prime_rl", reference="docs/training.md")
 _areal = partial(Source, framework="areal", reference="areal/trainer/ppo/actor.py")
 _slime = partial(Source, framework="slime", reference="slime/backends/megatron_utils/loss.py")
@@ -28,285 +17,7 @@ _open_instruct = partial(Source, framework="open_instruct", reference="open_inst
 _tinker = partial(Source, framework="tinker", reference="tinker_cookbook/rl/metrics.py")
 _tinker_env = partial(_tinker, reference="tinker_cookbook/rl/metric_util.py")
 
-_BINDS: Final = "counts only where the sign of the advantage makes the clip bind; 0 with one update per rollout"
-_PENALTIES: Final = "includes the penalties for length and truncation when they are on"
-_TOKENS_OR_RESPONSES: Final = "mean over tokens, or over responses of the mean over tokens, as the loss is"
-_BY_MODE: Final = "mean over tokens with loss_agg_mode token-mean, the default"
-_SUMS: Final = "with loss_agg_mode seq-mean-token-sum a sum over the response"
-_SCALED: Final = "verl 0.6 divided it by the number of micro-batches, 0.7 added up all updates of the step"
-_LAST: Final = "last micro-batch"
-_PREFERENCES: Final = ("dpo", "rm", "reward")
-
 SOURCES: Final[tuple[Source, ...]] = (
-    _rollout("rollout/reward_mean", "reward_mean", reduction="mean over the batch", caveat=_PENALTIES),
-    _openrlhf("reward", "reward_mean", reduction="mean over the batch", caveat=_PENALTIES),
-    _rollout("rollout/reward_std", "reward_std", reduction="over the whole batch", caveat="0.0 with one sample"),
-    _openrlhf(
-        "group_reward_std",
-        "reward_group_std",
-        reduction="mean over samples",
-        caveat=_PENALTIES,
-        reference="openrlhf/trainer/ppo_utils/experience_maker.py",
-    ),
-    _openrlhf(
-        "kl",
-        "kl_mean",
-        estimator="k1, k2 or k3, as kl.estimator says",
-        versus="reference policy",
-        reduction="mean over responses of the mean over tokens; with kl.use_loss the mean over tokens",
-        sign="may be negative with k1",
-        caveat="0 without a reference policy; at the loss with kl.use_loss, else at generation; tokens within 10",
-        reference="openrlhf/trainer/ppo_utils/experience_maker.py, openrlhf/models/utils.py",
-    ),
-    _openrlhf(
-        "ppo_kl",
-        "kl_old",
-        estimator="k1",
-        versus="old policy",
-        reduction="mean over tokens",
-        sign="may be negative",
-        reference="openrlhf/models/loss.py",
-    ),
-    _openrlhf(
-        "vllm_kl",
-        "kl_mismatch",
-        estimator="k1",
-        versus="inference engine",
-        reduction="mean over tokens",
-        sign="may be negative",
-        reference="openrlhf/models/loss.py",
-    ),
-    _openrlhf(
-        "entropy_loss",
-        "entropy_mean",
-        reduction="mean over tokens",
-        sign=">= 0",
-        caveat="the entropy, not the term of the loss, in spite of its name; logged only when a coefficient is set",
-    ),
-    _openrlhf(
-        "ppo_clip_ratio",
-        "clip_frac",
-        versus="old policy",
-        reduction="mean over tokens",
-        caveat=_BINDS,
-        reference="openrlhf/models/loss.py",
-    ),
-    _openrlhf("policy_loss", "policy_loss"),
-    _openrlhf(
-        "actor_grad_norm", "grad_norm", reduction="last mini-batch", caveat="0.0 may also mean that it was not known"
-    ),
-    _openrlhf("actor_lr", "lr", caveat="of the next update"),
-    _critic("critic_loss", "value_loss", caveat="with a factor 0.5"),
-    _critic("values", "value_mean", reduction="mean over tokens"),
-    _critic("critic_grad_norm", "value_grad_norm", caveat="0.0 may also mean that it was not known"),
-    _critic("critic_lr", "value_lr", caveat="of the next update"),
-    _rollout("rollout/response_length_mean", "response_len_mean", caveat="from the first to the last generated token"),
-    _openrlhf("response_length", "response_len_mean", caveat="from the first to the last generated token"),
-    _rollout("rollout/truncated_rate", "truncation_rate", reduction="share of responses"),
-    _openrlhf("truncated", "truncation_rate", reduction="share of responses"),
-    _rollout("timing/step_total", "step_time", caveat="with async training the wall clock, else the sum of the parts"),
-    _preference("loss", "loss", algorithms=_PREFERENCES, reduction=_LAST, caveat="loss_mean is that of the window"),
-    _supervised(
-        "loss_mean",
-        "loss",
-        algorithms=("sft", "dpo", "rm", "reward", "kto", "prm"),
-        reduction="mean over the window",
-        caveat="to OpenRLHF 0.5 a moving average",
-    ),
-    _supervised("gpt_loss", "loss", algorithms=("sft",), reduction=_LAST),
-    _supervised("lr", "lr", caveat="of the next update"),
-    _supervised("grad_norm", "grad_norm", caveat="0.0 may also mean that it was not known"),
-    _preference("acc_mean", "accuracy", algorithms=_PREFERENCES, reduction="share of pairs in the window"),
-    _preference("acc", "accuracy", algorithms=_PREFERENCES, reduction=_LAST),
-    _preference("chosen_reward", "reward_chosen", algorithms=("dpo", "kto"), versus="reference policy"),
-    _preference("reject_reward", "reward_rejected", algorithms=("dpo", "kto"), versus="reference policy"),
-    _reward_model("chosen_reward", "reward_chosen", versus="nothing", caveat="of the model in training"),
-    _reward_model("reject_reward", "reward_rejected", versus="nothing", caveat="of the model in training"),
-    _verl("critic/score/mean", "reward_mean", reduction="mean over responses"),
-    _verl(
-        "critic/rewards/mean",
-        "reward_shaped_mean",
-        reduction="mean over responses",
-        caveat="equal to critic/score/mean when there is no KL penalty in the reward",
-    ),
-    _verl_loss(
-        "actor/kl_loss",
-        "kl_mean",
-        estimator="as kl_loss_type says; low_var_kl is k3",
-        versus="reference policy",
-        reduction=_BY_MODE,
-        caveat=f"measured at the loss; {_SUMS}; {_SCALED}",
-    ),
-    _verl_kl(
-        "actor/reward_kl_penalty",
-        "kl_mean",
-        estimator="as kl_penalty says; kl is k1",
-        versus="reference policy",
-        reduction="mean over responses of the mean over tokens",
-        caveat="measured at generation",
-    ),
-    _verl_kl(
-        "critic/kl",
-        "kl_mean",
-        estimator="as kl_penalty says; kl is k1",
-        versus="reference policy",
-        reduction="mean over responses of the mean over tokens",
-        caveat="measured at generation; 0 when there is no reference policy",
-        versions="to 0.3",
-    ),
-    _verl_loss("actor/kl_coef", "kl_coef", versus="reference policy"),
-    _verl_kl("actor/reward_kl_penalty_coeff", "kl_coef", versus="reference policy"),
-    _verl_kl("critic/kl_coeff", "kl_coef", versus="reference policy", versions="to 0.3"),
-    _verl_loss(
-        "actor/ppo_kl",
-        "kl_old",
-        estimator="k1",
-        versus="old policy",
-        reduction="mean over tokens",
-        sign="may be negative",
-        caveat="absolute, so never negative, with the kl-cov loss; over sequences with GSPO",
-    ),
-    _verl_rollout(
-        "rollout_corr/kl",
-        "kl_mismatch",
-        estimator="k1",
-        versus="inference engine",
-        reduction="mean over tokens",
-        sign="may be negative",
-    ),
-    _verl_rollout(
-        "rollout_corr/k3_kl",
-        "kl_mismatch",
-        estimator="k3",
-        versus="inference engine",
-        reduction="mean over tokens",
-        sign=">= 0",
-    ),
-    _verl_rollout(
-        "rollout_corr/rollout_is_mean",
-        "mismatch_ratio_mean",
-        versus="inference engine",
-        reduction="mean over tokens",
-        caveat="after it was truncated",
-    ),
-    _verl_kl("actor/entropy", "entropy_mean", reduction=_BY_MODE, sign=">= 0", caveat=_SUMS),
-    _verl_loss(
-        "actor/entropy_loss",
-        "entropy_mean",
-        reduction=_BY_MODE,
-        sign=">= 0",
-        caveat=f"the entropy, not minus it, in spite of its name; {_SUMS}",
-    ),
-    _verl_loss(
-        "actor/pg_clipfrac",
-        "clip_frac",
-        versus="old policy",
-        reduction="mean over tokens",
-        caveat=f"{_BINDS}; constantly 0 with SAPO, another quantity with clip-cov",
-    ),
-    _verl_loss("actor/pg_loss", "policy_loss", caveat=_SCALED),
-    _verl("actor/grad_norm", "grad_norm", reduction="mean over the updates of the step"),
-    _verl("actor/lr", "lr"),
-    _verl("critic/lr", "value_lr"),
-    _verl_loss("critic/vf_loss", "value_loss", caveat="with a factor 0.5"),
-    _verl_loss("critic/vf_clipfrac", "value_clip_frac", reduction="mean over tokens"),
-    _verl("critic/grad_norm", "value_grad_norm", reduction="mean over the updates of the step"),
-    _verl("critic/vf_explained_var", "explained_variance", reduction="over tokens"),
-    _verl("critic/values/mean", "value_mean", reduction="mean over tokens"),
-    _verl("critic/returns/mean", "return_mean", reduction="mean over tokens"),
-    _verl(
-        "critic/advantages/mean",
-        "advantage_mean",
-        reduction="mean over tokens",
-        caveat="not 0 in GRPO when longer answers do better or worse",
-    ),
-    _verl("response_length/mean", "response_len_mean", reduction="mean"),
-    _verl("response_length/max", "response_len_max", reduction="max"),
-    _verl("response_length/min", "response_len_min", reduction="min"),
-    _verl("prompt_length/mean", "prompt_len_mean", reduction="mean"),
-    _verl(
-        "response_length/clip_ratio",
-        "truncation_rate",
-        reduction="share of responses",
-        caveat="of the longest possible length, also when they ended there by themselves; no PPO clipping",
-    ),
-    _verl("perf/total_num_tokens", "tokens_step", reduction="sum over the step"),
-    _verl("perf/time_per_step", "step_time"),
-    _verl("timing_s/step", "step_time"),
-    _verl("perf/throughput", "tokens_per_second_gpu"),
-    _nemo("reward", "reward_mean", reduction="mean over the batch"),
-    _nemo_loss(
-        "kl_penalty",
-        "kl_mean",
-        estimator="as reference_policy_kl_type says; k3 by default",
-        versus="reference policy",
-        reduction=_TOKENS_OR_RESPONSES,
-        caveat="without its coefficient; 0 when that is 0",
-    ),
-    _nemo_loss(
-        "gen_kl_error",
-        "kl_mismatch",
-        estimator="as reference_policy_kl_type says; k3 by default",
-        versus="inference engine",
-        reduction="mean over tokens",
-        caveat="from the inference engine to the trainer",
-    ),
-    _nemo_loss(
-        "sampling_importance_ratio",
-        "mismatch_ratio_mean",
-        versus="inference engine",
-        reduction="mean over tokens, or over sequences with sequence-level ratios",
-        caveat="after it was truncated, when it is",
-    ),
-    _nemo_loss(
-        "approx_entropy",
-        "entropy_sampled",
-        reduction="mean over tokens",
-        caveat="each token weighted with its probability by the trainer over that by the inference engine",
-    ),
-    _nemo_loss("probs_ratio", "ratio_mean", versus="old policy", reduction="mean over tokens"),
-    _nemo("loss", "loss"),
-    _nemo("grad_norm", "grad_norm"),
-    _nemo("lr", "lr"),
-    _nemo("advantages/mean", "advantage_mean", reduction="mean over tokens"),
-    _nemo("mean_gen_tokens_per_sample", "response_len_mean", reduction="mean", caveat="over all turns of a sample"),
-    _nemo("max_gen_tokens_per_sample", "response_len_max", reduction="max", caveat="over all turns of a sample"),
-    _nemo("mean_prompt_length", "prompt_len_mean", reduction="mean"),
-    _nemo("truncation_rate", "truncation_rate", reduction="share of responses"),
-    _nemo("total_num_tokens", "tokens_step", reduction="sum over the step"),
-    _nemo("timing/train/total_step_time", "step_time"),
-    _nemo("performance/tokens_per_sec", "tokens_per_second"),
-    _nemo("performance/tokens_per_sec_per_gpu", "tokens_per_second_gpu"),
-    _nemo("performance/samples_per_sec", "samples_per_second"),
-    _nemo_loss("accuracy", "accuracy", algorithms=("dpo", "rm"), reduction="share of pairs"),
-    _nemo_loss(
-        "rewards_chosen_mean",
-        "reward_chosen",
-        algorithms=("dpo",),
-        versus="reference policy",
-        caveat="the difference of the log-probabilities, without beta",
-    ),
-    _nemo_loss(
-        "rewards_rejected_mean",
-        "reward_rejected",
-        algorithms=("dpo",),
-        versus="reference policy",
-        caveat="the difference of the log-probabilities, without beta",
-    ),
-    _nemo_loss(
-        "rewards_chosen_mean",
-        "reward_chosen",
-        algorithms=("rm",),
-        versus="nothing",
-        caveat="of the model in training",
-    ),
-    _nemo_loss(
-        "rewards_rejected_mean",
-        "reward_rejected",
-        algorithms=("rm",),
-        versus="nothing",
-        caveat="of the model in training",
-    ),
     _prime("reward/all/mean", "reward_mean", reduction="mean over rollouts"),
     _prime(
         "mismatch_kl/all/mean",
@@ -339,7 +50,7 @@ SOURCES: Final[tuple[Source, ...]] = (
     _prime("time/step", "step_time"),
     _areal("task_reward/avg", "reward_mean", reduction="mean over responses", caveat="before bias, scaling and clip"),
     _areal("entropy/avg", "entropy_mean", reduction="mean over tokens", sign=">= 0"),
-    _areal("clip_ratio/avg", "clip_frac", versus="old policy", reduction="mean over tokens", caveat=_BINDS),
+    _areal("clip_ratio/avg", "clip_frac", versus="old policy", reduction="mean over tokens", caveat=BINDS),
     _areal("actor_loss/avg", "policy_loss", reduction="mean over tokens"),
     _areal("importance_weight/avg", "ratio_mean", versus="old policy", reduction="mean over tokens"),
     _areal(
@@ -359,7 +70,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         "kl_mean",
         estimator="as kl_loss_type says; low_var_kl is k3",
         versus="reference policy",
-        reduction=_TOKENS_OR_RESPONSES,
+        reduction=TOKENS_OR_RESPONSES,
         caveat="measured at the loss",
     ),
     _slime(
@@ -367,7 +78,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         "kl_old",
         estimator="k1",
         versus="old policy",
-        reduction=_TOKENS_OR_RESPONSES,
+        reduction=TOKENS_OR_RESPONSES,
         sign="may be negative",
         caveat="over sequences with GSPO",
     ),
@@ -375,14 +86,14 @@ SOURCES: Final[tuple[Source, ...]] = (
         "train_rollout_logprob_abs_diff",
         "mismatch_logp_mean",
         versus="inference engine",
-        reduction=_TOKENS_OR_RESPONSES,
+        reduction=TOKENS_OR_RESPONSES,
         sign=">= 0",
     ),
-    _slime("tis", "mismatch_ratio_mean", versus="inference engine", reduction=_TOKENS_OR_RESPONSES),
+    _slime("tis", "mismatch_ratio_mean", versus="inference engine", reduction=TOKENS_OR_RESPONSES),
     _slime(
         "entropy_loss",
         "entropy_mean",
-        reduction=_TOKENS_OR_RESPONSES,
+        reduction=TOKENS_OR_RESPONSES,
         sign=">= 0",
         caveat="the entropy, not minus it, in spite of its name",
     ),
@@ -390,10 +101,10 @@ SOURCES: Final[tuple[Source, ...]] = (
         "pg_clipfrac",
         "clip_frac",
         versus="old policy",
-        reduction=_TOKENS_OR_RESPONSES,
-        caveat=f"{_BINDS}; not so CISPO",
+        reduction=TOKENS_OR_RESPONSES,
+        caveat=f"{BINDS}; not so CISPO",
     ),
-    _slime("pg_loss", "policy_loss", reduction=_TOKENS_OR_RESPONSES),
+    _slime("pg_loss", "policy_loss", reduction=TOKENS_OR_RESPONSES),
     _slime("loss", "loss"),
     _slime("value_loss", "value_loss", caveat="without a factor"),
     _slime("value_clipfrac", "value_clip_frac", caveat="counts values out of range whether or not the clip binds"),
@@ -420,9 +131,7 @@ SOURCES: Final[tuple[Source, ...]] = (
         versions="before kl0_avg",
     ),
     _open_instruct("policy/entropy_avg", "entropy_mean", reduction="mean over tokens", sign=">= 0"),
-    _open_instruct(
-        "policy/clipfrac_avg", "clip_frac", versus="old policy", reduction="mean over tokens", caveat=_BINDS
-    ),
+    _open_instruct("policy/clipfrac_avg", "clip_frac", versus="old policy", reduction="mean over tokens", caveat=BINDS),
     _open_instruct("loss/policy_avg", "policy_loss", reduction="mean over tokens"),
     _open_instruct("loss/total_avg", "loss"),
     _open_instruct("val/ratio", "ratio_mean", versus="old policy", reduction="mean over tokens"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from rldk.metrics import control, hugging_face, language_models
+from rldk.metrics import control, hugging_face, language_models, nemo_rl, openrlhf, verl
 from rldk.metrics.lookalikes import LOOKALIKES
 from rldk.metrics.source import Lookalike, Source
 
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["SOURCES", "Translator"]
 
-SOURCES: Final[tuple[Source, ...]] = (*hugging_face.SOURCES, *language_models.SOURCES, *control.SOURCES)
+SOURCES: Final[tuple[Source, ...]] = (
+    *hugging_face.SOURCES,
+    *openrlhf.SOURCES,
+    *verl.SOURCES,
+    *nemo_rl.SOURCES,
+    *language_models.SOURCES,
+    *control.SOURCES,
+)
 """Every key whose meaning is known.
 
 Of two keys that mean the same metric, the first listed is renamed and the other keeps its own name.
