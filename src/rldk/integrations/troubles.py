@@ -30,6 +30,20 @@ class Troubles:
         self.recorded: RecordedAttempt | None = None
         """The attempt being recorded: its writer may have told of the same trouble already."""
 
+    def attempt(self, where: str, do: Callable[[], object], what: str = "") -> bool:
+        """Do something that must not harm the training; whether it went well.
+
+        Here it is decided what becomes of an error, unless the user wants to hear of it; see `report`.
+        """
+        try:
+            do()
+        except Exception as error:
+            if self.raises:
+                raise
+            self.report(where, error, what)
+            return False
+        return True
+
     def report(self, where: str, error: Exception, what: str = "") -> None:
         """Take note of an error.
 
@@ -62,11 +76,6 @@ def guarded(hook: _Hook) -> _Hook:
 
     @functools.wraps(hook)
     def guarded(self: _Guarded, *args: Any, **kwargs: Any) -> None:
-        try:
-            hook(self, *args, **kwargs)
-        except Exception as error:
-            if self.troubles.raises:
-                raise
-            self.troubles.report(hook.__name__, error)
+        self.troubles.attempt(hook.__name__, functools.partial(hook, self, *args, **kwargs))
 
     return cast("_Hook", guarded)

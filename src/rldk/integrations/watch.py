@@ -182,14 +182,7 @@ class Watch:
 
     def _reporting(self, where: str, what: Callable[[], object]) -> bool:
         """Do something; whether it went well."""
-        try:
-            what()
-        except Exception as error:
-            if self._troubles.raises:
-                raise
-            self._troubles.report(where, error, "the run is recorded, but an alert may be missing")
-            return False
-        return True
+        return self._troubles.attempt(where, what, "the run is recorded, but an alert may be missing")
 
     def _prime(self) -> None:
         deadline = self._clock() + _PRIMING

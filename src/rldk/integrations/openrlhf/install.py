@@ -9,10 +9,11 @@ import functools
 import importlib.abc
 import inspect
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
@@ -48,10 +49,17 @@ def worker_setup() -> None:
     As text it is `rldk.integrations.openrlhf.worker_setup`. Ray then imports it by itself, and where RLDK is not
     installed that fails, and with it every worker: `python -m rldk.integrations.openrlhf` has no such risk.
     """
-    try:
+    with _harmless():
         install()
-    except Exception as error:  # noqa: BLE001 - it would take down the worker, and with it the training
-        say(f"{type(error).__name__}: {error}; nothing is recorded")
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """Say what went wrong, and go on: an error would take down the worker, and with it the training."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the recorder, the trainer has work to do
+        say(f"{type(error).__name__}: {error}; training goes on, nothing is recorded")
 
 
 def install() -> None:
@@ -88,12 +96,10 @@ def _recording(constructor: Any) -> Any:
 
 
 def _record(trainer: Any) -> None:
-    try:
+    with _harmless():
         from rldk.integrations.openrlhf.callbacks import OpenRLHFCallback  # noqa: PLC0415 - only a trainer needs it
 
         OpenRLHFCallback().attach(trainer, announce=say)
-    except Exception as error:  # noqa: BLE001 - a recorder must not stop a training
-        say(f"{type(error).__name__}: {error}; training goes on, nothing is recorded")
 
 
 class _Finder(importlib.abc.MetaPathFinder):
