@@ -36,59 +36,67 @@ def _hacking(record: Record) -> Iterator[Finding]:
         return
     held_out = record.held_out
     if held_out is not None and held_out.n >= 6:  # noqa: PLR2004 - fewer say nothing
-        yield from _against(held_out, reward, finished=record.finished)
+        if found := _falls(held_out, reward) or _stays_behind(held_out, reward, finished=record.finished):
+            yield found
     elif held_out is None:
         yield from _by_itself(record, reward)
 
 
-def _against(held_out: Series, reward: Series, *, finished: bool) -> Iterator[Finding]:
+def _falls(held_out: Series, reward: Series) -> Finding | None:
+    """The score falls from its best while the reward goes on rising."""
     scores = held_out.values
     best, place = _peak(scores)
     now = median(scores[-3:])
-    later = scores[place + 1 :]
     then = median(reward.values[: max(reward.place_of(held_out.step_at(place)), 1)][-5:])
     falling = (
-        len(later) >= 4  # noqa: PLR2004 - one bad evaluation is chance
+        len(scores) - place - 1 >= 4  # noqa: PLR2004 - one bad evaluation is chance
         and best - now > 3 * held_out.noise
         and best - now > 0.1 * abs(best)
         and trend(scores[place:]) < -1.5  # noqa: PLR2004 - they go down, not up and down
         and reward.level - then > 3 * reward.noise
     )
-    if falling:
-        yield Finding(
-            severity="critical",
-            message=f"The reward rises ({number(then)} to {number(reward.level)} since step "
-            f"{held_out.step_at(place)}) while the score on data kept apart falls ({number(best)} to {number(now)}).",
-            first_step=held_out.step_at(place),
-            metric=reward.name,
-            value=reward.level,
-            baseline=then,
-            evidence={"held out": now, "held out at best": best, "evaluations": held_out.n},
-            confidence=0.85,
-        )
-        return
-    start = median(scores[:3])
+    if not falling:
+        return None
+    return Finding(
+        severity="critical",
+        message=f"The reward rises ({number(then)} to {number(reward.level)} since step "
+        f"{held_out.step_at(place)}) while the score on data kept apart falls ({number(best)} to {number(now)}).",
+        first_step=held_out.step_at(place),
+        metric=reward.name,
+        value=reward.level,
+        baseline=then,
+        evidence={"held out": now, "held out at best": best, "evaluations": held_out.n},
+        confidence=0.85,
+    )
+
+
+def _stays_behind(held_out: Series, reward: Series, *, finished: bool) -> Finding | None:
+    """The reward has risen much, the score has hardly."""
+    scores = held_out.values
+    start, now = median(scores[:3]), median(scores[-3:])
     gain = (reward.level - reward.baseline) / max(abs(reward.baseline), _EPSILON)
     gained = (now - start) / max(abs(start), _EPSILON)
-    if (
+    behind = (
         len(scores) >= (8 if finished else 12)
         and gain > 0.5  # noqa: PLR2004 - half as much again
         # Half as much of a gain would have been seen.
         and 0.5 * min(gain, 4.0) * abs(start) > 4 * held_out.noise
         and gained < 0.25 * min(gain, 4.0)
         and (trend(scores) < 2 or gained < 0.2 * gain)  # noqa: PLR2004 - no more than chance
-    ):
-        yield Finding(
-            severity="warning",
-            message=f"The reward has risen by {percent(gain)}, the score on data kept apart by {percent(gained)} "
-            f"({number(start)} to {number(now)}).",
-            first_step=since(reward, 1),
-            metric="reward_mean",
-            value=reward.level,
-            baseline=reward.baseline,
-            evidence={"held out": now, "held out at first": start, "evaluations": held_out.n},
-            confidence=0.7,
-        )
+    )
+    if not behind:
+        return None
+    return Finding(
+        severity="warning",
+        message=f"The reward has risen by {percent(gain)}, the score on data kept apart by {percent(gained)} "
+        f"({number(start)} to {number(now)}).",
+        first_step=since(reward, 1),
+        metric="reward_mean",
+        value=reward.level,
+        baseline=reward.baseline,
+        evidence={"held out": now, "held out at first": start, "evaluations": held_out.n},
+        confidence=0.7,
+    )
 
 
 def _peak(scores: list[float]) -> tuple[float, int]:
