@@ -10,6 +10,7 @@ from rldk.alerts.rules import (
     exploration,
     hacking,
     integrity,
+    intervals,
     mismatch,
     optimiser,
     order,
@@ -32,6 +33,7 @@ __all__ = ["CLONE_RUN", "RULES", "clones"]
 _GROUPS: Final[tuple[ModuleType, ...]] = (
     integrity,
     order,
+    intervals,
     seams,
     ranks,
     optimiser,
