@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["EXAMPLE", "an_event", "write_log"]
+__all__ = ["EXAMPLE", "HARMLESS_NAMES", "SECRET_NAMES", "an_event", "write_log"]
 
 EXAMPLE: Final = (
     b'{"step":0,"wall_time":10.5,"metrics":{"reward_mean":0.5,"reward_std":0.1,"kl_mean":0.1,"entropy_mean":0.8,'
@@ -21,6 +21,48 @@ EXAMPLE: Final = (
     b'"model_name":"gpt2","model_size":124000000,"optimizer":"AdamW","scheduler":"CosineAnnealingLR"},"notes":[]}'
 )
 """The example of the specification, which has none of the optional fields."""
+
+SECRET_NAMES: Final = (
+    "token",
+    "hub_token",
+    "HF_TOKEN",
+    "push-to-hub-token",
+    "hub.token",
+    "pad_token",
+    "api_key",
+    "apikey",
+    "API-KEY",
+    "wandb_api_key",
+    "api_keys",
+    "AWS_SECRET_ACCESS_KEY",
+    "access_key",
+    "key",
+    "secret",
+    "secrets",
+    "client_secret",
+    "password",
+    "passwords",
+    "db_passwd",
+    "credential",
+    "credentials",
+    "use_wandb",
+)
+"""Names of settings that hold secrets."""
+
+HARMLESS_NAMES: Final = (
+    "pad_token_id",
+    "tokens",
+    "max_tokens",
+    "num_tokens",
+    "tokenizer",
+    "keys",
+    "keyboard",
+    "monkey",
+    "secretary",
+    "lr",
+    "",
+)
+"""Names of settings that only sound as if they did."""
 
 
 def an_event(step: int = 0, /, *, info: dict[str, Any] | None = None, **changes: Any) -> Event:

@@ -246,6 +246,8 @@ def test_secrets_do_not_become_facts(tmp_path: Path) -> None:
     """Neither by the name of a setting, nor inside an object that was written as a text."""
     config = {
         "api_key": "s",
+        "ssh_keys": ["s"],
+        "use_wandb": "s",
         "logger": "namespace(wandb=namespace(key='s'))",
         "tokenizer": "gpt2",
         "lr": 0.1,
@@ -254,7 +256,7 @@ def test_secrets_do_not_become_facts(tmp_path: Path) -> None:
     reading, _ = read(tmp_path / "run.wandb", run_file(run("r1", **config)))
 
     assert reading.facts["config"] == {
-        **dict.fromkeys(("api_key", "logger"), "<redacted>"),
+        **dict.fromkeys(("api_key", "ssh_keys", "use_wandb", "logger"), "<redacted>"),
         "tokenizer": "gpt2",
         "lr": 0.1,
         "key": None,

@@ -20,37 +20,12 @@ import pytest
 from rldk.integrations import provenance
 from rldk.integrations.provenance import git_state, process_facts, redacted, seeds, versions
 from tests.runs import run_python
+from tests.samples import HARMLESS_NAMES, SECRET_NAMES
 
 # Secrets
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "token",
-        "hub_token",
-        "HF_TOKEN",
-        "push-to-hub-token",
-        "hub.token",
-        "pad_token",
-        "api_key",
-        "apikey",
-        "API-KEY",
-        "wandb_api_key",
-        "api_keys",
-        "AWS_SECRET_ACCESS_KEY",
-        "access_key",
-        "key",
-        "secret",
-        "secrets",
-        "client_secret",
-        "password",
-        "passwords",
-        "db_passwd",
-        "credential",
-        "credentials",
-    ],
-)
+@pytest.mark.parametrize("name", SECRET_NAMES)
 def test_what_is_named_like_a_secret_is_left_out(name: str) -> None:
     """Whatever its value is, only that there was one is written down."""
     for value in ("hf_abc", 1234, ["a", "b"], {"a": "b"}, 0.5, True):
@@ -63,21 +38,7 @@ def test_a_secret_that_is_not_set_is_shown_as_such(value: Any) -> None:
     assert redacted({"hub_token": value}) == {"hub_token": value}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "pad_token_id",
-        "tokens",
-        "max_tokens",
-        "num_tokens",
-        "tokenizer",
-        "keys",
-        "keyboard",
-        "monkey",
-        "secretary",
-        "lr",
-    ],
-)
+@pytest.mark.parametrize("name", HARMLESS_NAMES)
 def test_what_only_sounds_similar_is_kept(name: str) -> None:
     """Counts of tokens and their kind are what a run is compared by."""
     assert redacted({name: "value"}) == {name: "value"}

@@ -9,7 +9,9 @@ import msgspec
 
 from rldk.adapters.foreign_json import decode
 from rldk.adapters.protobuf_wire import Field, WireError, fields
+from rldk.io.filters import REDACTED
 from rldk.io.problems import Problem
+from rldk.io.secrets import names_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,9 +48,8 @@ _NO_KIND: Final = (1, 16, 19, 200)
 
 _DEPTH: Final = 8
 
-_SECRET: Final = re.compile(
-    r"(?i)(?:\A|[-_.])(?:token|secrets?|passwords?|passwd|credentials?|(?:api|access)?_?keys?)\Z"
-)
+_KEYS: Final = re.compile(r"(?i)(?:\A|[-_.])keys\Z")
+"""Secret here, too: what somebody else has recorded is not to be trusted to name its keys one by one."""
 _TOLD: Final = re.compile(r"(?i)(?:token|secrets?|passwords?|passwd|credentials?|key)['\"]?\s*[=:]")
 """How a text tells one: an object that W&B kept as its repr."""
 
@@ -215,13 +216,13 @@ def _config(body: Field) -> dict[str, Any]:
 
 def _without_secrets(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration without values whose names or texts tell of a key, a token or a password."""
-    return {key: "<redacted>" if _is_secret(key, value) else value for key, value in config.items()}
+    return {key: REDACTED if _is_secret(key, value) else value for key, value in config.items()}
 
 
 def _is_secret(key: str, value: Any) -> bool:
     if value in (None, "", False):
         return False
-    return _SECRET.search(key) is not None or _TOLD.search(str(value)) is not None
+    return names_secret(key) or bool(_KEYS.search(key) or _TOLD.search(str(value)))
 
 
 def _header(body: Field) -> dict[str, Any]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import subprocess
 import sys
 from importlib import metadata
 from typing import Any, Final
 
+from rldk.io.filters import REDACTED
+from rldk.io.secrets import names_secret
+
 __all__ = ["git_state", "parameters", "process_facts", "redacted", "seeds", "versions"]
 
-_SECRET: Final = re.compile(
-    r"(?i)(?:\A|[-_.])(?:token|secrets?|passwords?|passwd|credentials?|(?:api|access)_?keys?|key|use_wandb)\Z"
-)
-"""What names a secret. The value of `use_wandb`, which OpenRLHF had up to 0.10.1, is a key."""
-_REDACTED: Final = "<redacted>"
 _GIT_PATIENCE: Final = 2.0
 """Seconds that git may take; a large working tree must not hold up training."""
 
@@ -107,8 +104,8 @@ def _torch_seed() -> int | str | None:
 
 def redacted(value: Any, name: str = "") -> Any:
     """A value with every entry left out whose name says that it is secret; what is no JSON becomes its repr."""
-    if _SECRET.search(name) and value not in (None, "", False):
-        return _REDACTED
+    if names_secret(name) and value not in (None, "", False):
+        return REDACTED
     if isinstance(value, dict):
         return {_text(str(key)): redacted(item, str(key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -130,7 +127,7 @@ def _redacted_argv(argv: list[str]) -> list[str]:
     hide = False
     for word in argv:
         flag, equals, _ = word.partition("=")
-        secret = _SECRET.search(flag.lstrip("-+")) is not None
-        shown.append(_REDACTED if hide else f"{flag}={_REDACTED}" if secret and equals else _text(word))
+        secret = names_secret(flag.lstrip("-+"))
+        shown.append(REDACTED if hide else f"{flag}={REDACTED}" if secret and equals else _text(word))
         hide = secret and not equals and flag.startswith("-")
     return shown
