@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from rldk.adapters import verl_keys
 from rldk.adapters.openrlhf_logs import ROLLOUTS, read_eval, read_train, trainer_of
 from rldk.adapters.phases import parts
 from rldk.adapters.trl_algorithm import Trained, trained_by_keys
@@ -156,10 +157,6 @@ def _made(phase: str, eval_set: str | None, metrics: dict[str, Any]) -> Made:
 
 
 _ENVIRONMENT: Final = "environment step"
-_VERL: Final = ("actor/pg_loss", "critic/score/", "timing_s/", "val-aux/", "val-core/")
-_VERL_KEPT: Final = ("val-core/", "val-aux/")
-
-
 _NEMO_RL: Final = ("ray/node.", "timing/train/")
 
 
@@ -187,10 +184,10 @@ def _nemo_rl(tags: frozenset[str]) -> Convention | None:
 
 
 def _verl(tags: frozenset[str]) -> Convention | None:
-    own = _first(tags, _VERL)
+    own = _first(tags, verl_keys.OWN)
     if not own:
         return None
-    return Convention("verl", axis=ROLLOUTS, why=own, at_once=True, stripped=("val/",), kept=_VERL_KEPT)
+    return Convention("verl", axis=ROLLOUTS, why=own, at_once=True, stripped=verl_keys.STRIPPED, kept=verl_keys.KEPT)
 
 
 def _sb3(tags: frozenset[str]) -> Convention | None:

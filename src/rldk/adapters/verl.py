@@ -12,6 +12,7 @@ from rldk.adapters.launches import no_steps
 from rldk.adapters.lines import numbered, read_head
 from rldk.adapters.phases import line_items, parts
 from rldk.adapters.records import EventBuilder, number, run_name
+from rldk.adapters.verl_keys import KEPT, SECTION, STRIPPED
 from rldk.errors import UnknownFormatError
 from rldk.io.problems import Problem
 
@@ -28,13 +29,6 @@ __all__ = ["VerlAdapter"]
 _AXIS: Final = "global step: one batch of rollouts trained on"
 _SHAPE: Final = "step:N - key:value"
 
-_STRIPPED: Final = ("val/",)
-_KEPT: Final = ("val-core/", "val-aux/")
-"""Before verl's metrics of validation; these two tell its most important metric from the others."""
-
-_OWN: Final = re.compile(
-    r"(?:actor|critic|global_seqlen|perf|prompt_length|response_length|timing_\w+|train|training|val|val-aux|val-core)/"
-)
 _STEP: Final = re.compile(r"(?:.{0,300}? \d{1,9}/\d{1,9} \[[^\]]{0,80}\] ?)?step:(\d{1,20}) - (\S.*)", re.DOTALL)
 """A step, at the beginning or behind a progress bar that was not ended."""
 _VALUE: Final = re.compile(
@@ -65,13 +59,13 @@ class VerlAdapter(FormatAdapter):
             data = next((record.get("data") for record in records if record.keys() == {"step", "data"}), None)
             if not isinstance(data, dict):
                 return no("JSON lines, but not verl's {step, data}")
-            certainty = Certainty.SURE if any(_OWN.match(key) for key in data) else Certainty.TYPICAL
+            certainty = Certainty.SURE if any(SECTION.match(key) for key in data) else Certainty.TYPICAL
             return Claim(certainty, "JSON lines of verl's file logger, {step, data}")
         if not is_text(head) or head.lstrip().startswith((b"{", b"[")):
             return no("neither verl's JSON lines, {step, data}, nor a console")
         piece = find_line(head, path, b"step:", _has_metric).piece
         if piece:
-            sure = _OWN.match(_split(piece.text)[1])
+            sure = SECTION.match(_split(piece.text)[1])
             certainty = Certainty.SURE if sure else Certainty.TYPICAL
             return Claim(certainty, f"a line {_SHAPE}, {piece.text[:_SHOWN]!r}")
         if any(mark in head for mark in _MARKS):
@@ -106,7 +100,7 @@ def _file_items(path: Path, builder: EventBuilder) -> Iterator[Item]:
 
 def _events(builder: EventBuilder, step: object, record: Mapping[str, Any]) -> list[Event | Problem]:
     made = []
-    for part in parts(record, _STRIPPED, _KEPT):
+    for part in parts(record, STRIPPED, KEPT):
         lost = ", ".join(key for key, value in part.metrics.items() if value is None)
         notes = [f"nan_lost: {lost} (verl writes NaN and infinity as null)"] if lost else []
         made.append(builder.event(part.metrics, step=step, phase=part.phase, notes=notes))
