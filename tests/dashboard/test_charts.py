@@ -17,7 +17,8 @@ from rldk.dashboard.charts import Query, Series, join, series
 from rldk.dashboard.columns import NODE, Columns
 from rldk.dashboard.kept import Kept
 from rldk.io.codec import encode
-from rldk.io.follow import START, Chunk, Position
+from rldk.io.log_tail import Chunk
+from rldk.io.position import START, Position
 from tests.runs import eval_event, make_event
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from rldk.dashboard.columns import Columns
 from rldk.dashboard.kept import keep, trim
 from rldk.dashboard.watched import Watched
 from rldk.io.codec import encode
-from rldk.io.follow import LogTail
+from rldk.io.log_tail import LogTail
 from rldk.io.segments import Log, run_log
 from tests.runs import eval_event, make_event, write_attempt
 

@@ -10,7 +10,7 @@ import pytest
 from rldk.dashboard.charts import Query, clock
 from rldk.dashboard.columns import Columns
 from rldk.dashboard.snapshot import snapshot
-from rldk.io.follow import LogTail
+from rldk.io.log_tail import LogTail
 from rldk.io.segments import run_log
 from rldk.report.final import build_report
 from tests.runs import eval_event, make_event, write_attempt

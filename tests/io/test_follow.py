@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import subprocess
 import sys
 import threading
@@ -17,18 +16,8 @@ from rldk.errors import RunNotFoundError
 from rldk.io import reader
 from rldk.io.codec import encode
 from rldk.io.event_schema import MAX_LINE, Event
-from rldk.io.follow import (
-    BEGINNING,
-    START,
-    Chunk,
-    Follower,
-    LogTail,
-    Position,
-    cursor_of,
-    follow,
-    near_end,
-    positions_of,
-)
+from rldk.io.follow import Follower, follow
+from rldk.io.position import BEGINNING
 from rldk.io.problems import Problem
 from rldk.io.repair import repair
 from rldk.io.sealing import tend
@@ -63,14 +52,6 @@ def all_of(path: Path, cursor: str = BEGINNING) -> list[Followed]:
 def steps(lines: list[Followed]) -> list[int]:
     """The steps of the events among lines."""
     return [line.item.step for line in lines if isinstance(line.item, Event)]
-
-
-def first_chunk(tail: LogTail) -> Chunk | None:
-    """What is read first."""
-    try:
-        return tail.read()
-    finally:
-        tail.close()
 
 
 def problems(lines: list[Followed]) -> list[Problem]:
@@ -259,34 +240,6 @@ def test_a_compression_bomb(tmp_path: Path) -> None:
     assert time.monotonic() - began < 10
 
 
-def test_links_can_be_refused(tmp_path: Path) -> None:
-    """Where links are refused, a segment or a live file that is one is as if it were not there."""
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    secret = outside / "secret.jsonl"
-    secret.write_bytes(encode(make_event(7)))
-    folder = tmp_path / "runs"
-    write_attempt(folder, map(make_event, range(2)))
-    (folder / "r_events.000001.jsonl").symlink_to(secret)
-    log = run_log(folder / "r_events.jsonl")
-
-    chunk = first_chunk(LogTail(log, links=False))
-    (folder / "r_events.jsonl").unlink()
-    (folder / "r_events.jsonl").symlink_to(secret)
-
-    assert chunk is not None
-    assert chunk.text.count(b"\n") == 2
-    assert first_chunk(LogTail(log, links=False)) is None
-    assert first_chunk(LogTail(log)) is not None
-
-
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    """Where links are refused, a pipe under the name of a log is as if it were not there."""
-    os.mkfifo(tmp_path / "r_events.jsonl")
-
-    assert LogTail(run_log(tmp_path / "r_events.jsonl"), links=False).read() is None
-
-
 def test_segments_that_retention_removed_are_passed_over(tmp_path: Path) -> None:
     """From a cursor in a segment that is gone, reading goes on behind it, and nothing is given twice."""
     writer = open_writer(tmp_path, run_id="r", rotation="1 KB")
@@ -332,52 +285,6 @@ def test_a_repaired_log_goes_on(tmp_path: Path) -> None:
 
     assert (first, second) == ([0, 1, 2, 3, 4], [5])
     assert not follower.lost
-
-
-def test_to_the_end(tmp_path: Path) -> None:
-    """One who begins at the end is given what comes, in a live file and after one that was sealed."""
-    writer = open_writer(tmp_path, run_id="r", rotation="1 KB")
-    for step in range(20):
-        writer.write(make_event(step))
-    tail = LogTail(run_log(tmp_path / "r_events.jsonl"))
-    tail.to_end()
-    before = tail.read()
-    writer.write(make_event(20))
-    writer.close()
-    chunks = []
-    while chunk := tail.read():
-        chunks.append(chunk)
-    tail.close()
-
-    assert before is None
-    assert b"".join(chunk.text for chunk in chunks).count(b'"step":20,') == 1
-    assert sum(chunk.text.count(b"\n") for chunk in chunks) == 1
-
-
-def test_near_the_end(tmp_path: Path) -> None:
-    """A position about so many bytes before the end begins with a whole line; a short log has none."""
-    path = write_attempt(tmp_path, map(make_event, range(100)))
-    log = run_log(path)
-    place = near_end(log, 1000)
-    assert place is not None
-    chunk = first_chunk(LogTail(log, place))
-
-    assert chunk is not None
-    assert chunk.text.startswith(b'{"step":')
-    assert chunk.text.endswith(path.read_bytes()[-50:])
-    assert len(chunk.text) <= 1000
-    assert near_end(log, 10**6) is None
-
-
-def test_cursors_are_opaque_and_checked() -> None:
-    """A cursor comes back as what it was made from; what is none is refused with what was found."""
-    places = {0: Position(3, 70_000, 81, 2**32 - 1), 2: START}
-
-    assert positions_of(cursor_of(places)) == places
-    assert positions_of("0") == {}
-    for text in ("", "1", "!!", "kA=x", cursor_of(places)[:-4]):
-        with pytest.raises(ValueError, match=r"cursor: expected one that came with an event, or 0, found"):
-            positions_of(text)
 
 
 def test_a_folder_must_hold_one_run(tmp_path: Path) -> None:

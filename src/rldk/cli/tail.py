@@ -14,7 +14,8 @@ import click
 from rldk.dashboard.catalogue import Catalogue, Found
 from rldk.errors import InvalidLineError, RunNotFoundError, UnknownFormatError
 from rldk.io.codec import decode
-from rldk.io.follow import START, near_end
+from rldk.io.log_tail import near_end
+from rldk.io.position import START
 from rldk.io.reader import problem
 from rldk.io.values import spelled
 from rldk.report.render import IMPORTANT
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from rldk.dashboard.foreign import Tail
     from rldk.io.event_schema import Event
-    from rldk.io.follow import Chunk
+    from rldk.io.log_tail import Chunk
 
 __all__ = ["found_run", "tail"]
 

@@ -14,8 +14,9 @@ from rldk.errors import RLDKError, UnknownFormatError
 from rldk.ingest.account import PassedOver
 from rldk.ingest.options import Options
 from rldk.ingest.sources import find_units, unit_files
-from rldk.io.follow import START, LogTail, Position
+from rldk.io.log_tail import LogTail
 from rldk.io.manifest import read_manifest
+from rldk.io.position import START, Position
 from rldk.io.reader import is_live
 from rldk.io.segments import Log, has_segments, segments, whole_log
 

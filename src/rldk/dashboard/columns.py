@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from rldk.io.decoder import LineDecoder, event, names
-from rldk.io.follow import START, Position
 from rldk.io.history import Cuts
+from rldk.io.position import START, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rldk.dashboard.kept import Kept
     from rldk.io.decoder import Tail
-    from rldk.io.follow import Chunk
+    from rldk.io.log_tail import Chunk
 
 __all__ = ["NODE", "Block", "Column", "Columns", "Curve", "CurveKey", "Span", "View"]
 

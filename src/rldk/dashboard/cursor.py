@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from rldk.io.follow import BEGINNING, Position
+from rldk.io.position import BEGINNING, Position
 
 __all__ = ["BEGINNING", "NOW", "Places", "packed", "unpacked"]
 

@@ -13,8 +13,9 @@ from rldk.adapters.base import Aside, Bad, FormatAdapter, Item, Parsed
 from rldk.errors import InvalidEventError, InvalidLineError
 from rldk.ingest.sources import unit_files
 from rldk.io.codec import encode
-from rldk.io.follow import START, Chunk, Position
 from rldk.io.history import with_attempt
+from rldk.io.log_tail import Chunk
+from rldk.io.position import START, Position
 from rldk.io.problems import Problem
 from rldk.io.reader import problem
 
@@ -34,7 +35,7 @@ _REST: Final = 10
 
 
 class Tail(Protocol):
-    """Reads a log from a position on, as `rldk.io.follow.LogTail` does."""
+    """Reads a log from a position on, as `rldk.io.log_tail.LogTail` does."""
 
     position: Position
     lost: bool

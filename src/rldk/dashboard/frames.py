@@ -11,7 +11,7 @@ from rldk.io.decoder import LineDecoder
 from rldk.io.reader import problem
 
 if TYPE_CHECKING:
-    from rldk.io.follow import Chunk
+    from rldk.io.log_tail import Chunk
 
 __all__ = ["VERSION", "encoded", "frame", "lines"]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from rldk.dashboard.cursor import BEGINNING, NOW, packed
 from rldk.dashboard.frames import encoded, frame, lines
 from rldk.errors import RLDKError
-from rldk.io.follow import START
+from rldk.io.position import START
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from rldk.dashboard.tail import Watcher
     from rldk.dashboard.watched import Entry, Watched
     from rldk.ingest.account import PassedOver
-    from rldk.io.follow import Chunk, Position
+    from rldk.io.log_tail import Chunk
+    from rldk.io.position import Position
 
 __all__ = ["Hub"]
 

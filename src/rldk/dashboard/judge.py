@@ -12,8 +12,8 @@ import msgspec
 from rldk.alerts import Engine, Verdict, rules_for
 from rldk.errors import InvalidLineError
 from rldk.io.decoder import LineDecoder, event
-from rldk.io.follow import Position
 from rldk.io.history import Seam, Seams
+from rldk.io.position import Position
 from rldk.io.reader import problem
 from rldk.io.replace import replacing
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rldk.dashboard.catalogue import Found
     from rldk.dashboard.foreign import Tail
     from rldk.io.event_schema import Event
-    from rldk.io.follow import Chunk
+    from rldk.io.log_tail import Chunk
 
 __all__ = ["Judge", "PlacedSeam"]
 

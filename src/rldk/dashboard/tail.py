@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from rldk.dashboard.foreign import Tail
     from rldk.dashboard.watched import Entry
     from rldk.ingest.account import PassedOver
-    from rldk.io.follow import Chunk, Position
+    from rldk.io.log_tail import Chunk
+    from rldk.io.position import Position
 
 __all__ = ["Listener", "Watcher"]
 

@@ -15,7 +15,7 @@ from rldk.dashboard.columns import Columns
 from rldk.dashboard.judge import Judge, PlacedSeam
 from rldk.dashboard.kept import Kept, keep
 from rldk.errors import RLDKError
-from rldk.io.follow import LogTail, near_end
+from rldk.io.log_tail import LogTail, near_end
 from rldk.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from rldk.alerts import Verdict
     from rldk.dashboard.catalogue import Found
-    from rldk.io.follow import Position
     from rldk.io.manifest import Manifest, Outcome
+    from rldk.io.position import Position
 
 __all__ = ["Entry", "State", "Watched"]
 

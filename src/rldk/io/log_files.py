@@ -1,0 +1,210 @@
+"""Find the files of a log and open them at a position, while its writer seals, compresses and removes them."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+
+from rldk.io.compression import DamagedSegmentError, open_segment
+from rldk.io.position import HEAD, head_of
+from rldk.io.sealing import next_number
+from rldk.io.segments import COMPRESSIONS, has_segments, sealed_path, sealed_segments, segment_number
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rldk.io.position import Position
+    from rldk.io.segments import Log
+
+__all__ = ["LogFile", "LogFiles"]
+
+_CHUNK: Final = 2**18
+_SWOLLEN: Final = 2**26
+_RATIO: Final = 200
+"""A compressed segment may grow to so many bytes, or to so many times its size; events are never that much alike."""
+_ABSENT: Final = {errno.ENOENT, errno.ELOOP, errno.ENXIO}
+"""The errors where there is nothing to be read: no file, or a link where none may be."""
+
+
+class LogFile(NamedTuple):
+    """A file of a log, open for reading."""
+
+    path: Path
+    number: int
+    """Of the segment that it is, or of what the live file will be when it is sealed."""
+    handle: IO[bytes]
+    live: bool
+    """Whether it was opened as the live file, to which lines are added."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has now, as it is on the disk."""
+        return os.fstat(self.handle.fileno()).st_size
+
+    def is_in_place(self) -> bool:
+        """Whether it is still what is at its path."""
+        try:
+            return os.path.samestat(os.fstat(self.handle.fileno()), self.path.stat())
+        except FileNotFoundError:
+            return False
+
+
+class LogFiles:
+    """The files of one log, which whoever is given one closes.
+
+    Args:
+        log: the log; its files need not exist yet.
+        links: whether files may be symbolic links; one that may not is as if it were not there.
+    """
+
+    def __init__(self, log: Log, *, links: bool = True) -> None:
+        self._log = log
+        self._opener = None if links else _no_links
+
+    def numbers(self) -> list[int]:
+        """The numbers of the sealed segments."""
+        # A segment that is compressed while the folder is listed may be in neither form; the next list has it.
+        lists = [sealed_segments(self._log) for _ in range(2)] if has_segments(self._log) else []
+        return sorted({each.number for listed in lists for each in listed})
+
+    def at(self, position: Position) -> LogFile | None:
+        """The file that a position is in, open there; None when it is not there any more."""
+        if not position.byte:
+            return None
+        file = self._sealed(position.number, position.byte) or self.live(position.byte)
+        if file is None or self._is_known(file, position):
+            return file and file._replace(number=position.number)
+        file.handle.close()
+        return None
+
+    def after(self, number: int) -> LogFile | None:
+        """The first file of the log behind the segment of this number, open at its beginning; None without one."""
+        while True:
+            live = self.live()
+            later = [each for each in self.numbers() if each > number]
+            if later:
+                if live:
+                    live.handle.close()
+                if file := self._sealed(later[0]):
+                    return file
+                # Retention removed it, or it may not be read.
+                number = later[0]
+                continue
+            if live is None:
+                return None
+            if not has_segments(self._log):
+                if live.number > number:
+                    return live
+                live.handle.close()
+                return None
+            following = next_number(self._log)
+            if live.is_in_place():
+                return live._replace(number=max(following, number + 1))
+            live.handle.close()
+
+    def live(self, byte: int = 0) -> LogFile | None:
+        """The live file, open at a byte, or the single file that the log is; its number is 1 unless its name has one.
+
+        Returns:
+            None when there is none.
+        """
+        path = self._log.path
+        if (handle := self._open(path)) is None:
+            return None
+        number = segment_number(path.name)
+        if number is not None or path.suffix in {".gz", ".zst"}:
+            return LogFile(path, number or 1, _from(byte, handle, path), live=False)
+        handle.seek(byte)
+        return LogFile(path, 1, handle, live=True)
+
+    def is_removed(self, number: int) -> bool:
+        """Whether retention removed the segment of this number, so that the next one follows."""
+        return has_segments(self._log) and number not in self.numbers() and number < next_number(self._log)
+
+    def is_sealed(self, number: int) -> bool:
+        """Whether the segment of this number was sealed, though it may have been removed since."""
+        if not has_segments(self._log):
+            return False
+        there = any(sealed_path(self._log, number, each).exists() for each in (None, *COMPRESSIONS))
+        return there or number < next_number(self._log)
+
+    def _sealed(self, number: int, byte: int = 0) -> LogFile | None:
+        for compression in (None, *COMPRESSIONS) if has_segments(self._log) else ():
+            path = sealed_path(self._log, number, compression)
+            if handle := self._open(path):
+                return LogFile(path, number, _from(byte, handle, path), live=False)
+        return None
+
+    def _open(self, path: Path) -> IO[bytes] | None:
+        try:
+            return open_segment(path, opener=self._opener)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise
+
+    def _is_known(self, file: LogFile, position: Position) -> bool:
+        """Whether a file is the one that a position is of, and reaches that far."""
+        if file.live and file.size < position.byte:
+            return False
+        try:
+            with open_segment(file.path, opener=self._opener) as again:
+                return head_of(again.read(HEAD) or b"") == position.head
+        except OSError:
+            return False
+
+
+def _from(byte: int, handle: IO[bytes], path: Path) -> IO[bytes]:
+    """A file to which nothing is added, from a byte on."""
+    if handle.seekable():
+        handle.seek(byte)
+        return handle
+    most = max(_SWOLLEN, _RATIO * os.fstat(handle.fileno()).st_size)
+    handle = io.BufferedReader(_Capped(path, handle, most), _CHUNK)
+    while byte > 0 and (chunk := handle.read(min(byte, _CHUNK))):
+        byte -= len(chunk)
+    return handle
+
+
+class _Capped(io.RawIOBase):
+    """What is in a compressed file, up to a number of bytes that no log of this size grows to."""
+
+    def __init__(self, path: Path, file: IO[bytes], most: int) -> None:
+        self._path, self._file, self._left, self._most = path, file, most, most
+
+    def fileno(self) -> int:
+        """The number of the compressed file."""
+        return self._file.fileno()
+
+    def close(self) -> None:
+        """Close the compressed file."""
+        self._file.close()
+        super().close()
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Give the next bytes.
+
+        Raises:
+            DamagedSegmentError: there are too many.
+        """
+        count: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        self._left -= count
+        if self._left < 0:
+            raise DamagedSegmentError(self._path, f"at most {self._most} bytes in a file of this size", "more")
+        return count
+
+
+def _no_links(path: str, flags: int) -> int:
+    """Open a file, and nothing that only leads to one or waits for somebody."""
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), path)
