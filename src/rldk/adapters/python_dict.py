@@ -63,6 +63,7 @@ class _Reader:
         self.at = at
 
     def next(self, expected: str) -> re.Match[str]:
+        """The next token; an error that names what was expected when there is none."""
         self.skip_blanks()
         match = _TOKEN.match(self.text, self.at)
         if not match:
@@ -71,6 +72,7 @@ class _Reader:
         return match
 
     def mark(self, *marks: str) -> str:
+        """Take one of these marks, and say which it was."""
         expected = " or ".join(marks)
         match = self.next(expected)
         if match["mark"] not in marks:
@@ -78,16 +80,19 @@ class _Reader:
         return match["mark"]
 
     def peek(self, mark: str) -> bool:
+        """Take a mark if it comes next; whether it did."""
         self.skip_blanks()
         found = self.text.startswith(mark, self.at)
         self.at += len(mark) if found else 0
         return found
 
     def skip_blanks(self) -> None:
+        """Go on to what is no blank."""
         while self.text.startswith(" ", self.at):
             self.at += 1
 
     def dict(self, depth: int) -> tuple[dict[str, Any], int]:
+        """The members of a dict, and where its text ended."""
         self.mark("{")
         members: dict[str, Any] = {}
         end = self.peek("}")
@@ -104,6 +109,7 @@ class _Reader:
         return members, self.at
 
     def value(self, depth: int) -> Any:
+        """A value, with all that is inside it."""
         match = self.next("a value")
         if match["text"] is not None:
             return _unquoted(match["text"], match.start())
@@ -125,6 +131,7 @@ class _Reader:
         return value
 
     def items(self, end: str, depth: int) -> list[Any]:
+        """The values of a list or a tuple up to the mark that ends it."""
         found: list[Any] = []
         while not self.peek(end):
             found.append(self.value(depth + 1))

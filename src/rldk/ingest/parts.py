@@ -109,6 +109,7 @@ class _Column:
         """The integers that no double may hold, by their place among the values."""
 
     def add(self, row: int, value: float) -> None:
+        """Add the value that a row has."""
         self.rows.append(row)
         self.values.append(value)
         if type(value) is float:
@@ -117,6 +118,7 @@ class _Column:
             self.large[len(self.values) - 1] = int(value)
 
     def numbers(self) -> Any:
+        """The values, int64 when they are integers and no double holds them."""
         if not (self.large and self.whole):
             return np.frombuffer(self.values, np.float64)
         return np.array([self.large.get(at, value) for at, value in enumerate(self.values)], object).astype(np.int64)

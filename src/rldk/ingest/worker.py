@@ -118,14 +118,17 @@ class _Range:
         self._left = end - start
 
     def read(self, size: int) -> bytes:
+        """The next bytes, at most so many; none at the end of the part."""
         chunk = self._file.read(min(size, self._left))
         self._left -= len(chunk)
         return chunk
 
     def seekable(self) -> bool:
+        """As a file is, and no pipe."""
         return True
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 
@@ -210,11 +213,13 @@ class _Told:
         self._size = 0
 
     def add(self, size: int) -> None:
+        """Add bytes, and tell of them when there are enough."""
         self._size += size
         if self._size >= _TOLD:
             self.flush()
 
     def flush(self) -> None:
+        """Tell of what was added since the last time."""
         self._tell(self._size)
         self._size = 0
 

@@ -25,13 +25,16 @@ class Place(Protocol):
     """Where an event stands among the others of its attempt."""
 
     @property
-    def step(self) -> float: ...
+    def step(self) -> float:
+        """The step it is of."""
 
     @property
-    def wall_time(self) -> float | None: ...
+    def wall_time(self) -> float | None:
+        """Seconds since the run began; None when that is not known."""
 
     @property
-    def seq(self) -> int | None: ...
+    def seq(self) -> int | None:
+        """The number that its writer gave it; None when it has none."""
 
 
 class Stream(msgspec.Struct, array_like=True):

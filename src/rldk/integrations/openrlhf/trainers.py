@@ -32,12 +32,21 @@ class UnknownTrainerError(RLDKError):
 
 
 class _Callback(Protocol):
+    """What is told of a training."""
+
     troubles: Troubles
 
-    def on_step_end(self, step: int, metrics: Mapping[str, Any]) -> None: ...
-    def on_eval_end(self, step: int, metrics: Mapping[str, Any]) -> None: ...
-    def on_train_end(self, status: Outcome, detail: str) -> None: ...
-    def close(self) -> None: ...
+    def on_step_end(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Take in what a step has logged."""
+
+    def on_eval_end(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Take in what an evaluation has logged."""
+
+    def on_train_end(self, status: Outcome, detail: str) -> None:
+        """Take in how the training ended."""
+
+    def close(self) -> None:
+        """Finish the log."""
 
 
 def attach(trainer: Any, callback: _Callback, ready: Callable[[Any], None]) -> None:
