@@ -10,6 +10,7 @@ import pytest
 from rldk.adapters.base import Certainty, Claim
 from rldk.adapters.lines import read_head
 from rldk.adapters.ms_swift import MSSwiftAdapter
+from rldk.adapters.registry import detect
 from tests.adapters.items import asides, bads, events, lines, survives
 from tests.shared import REAL, needs_shared
 
@@ -72,6 +73,15 @@ def test_the_summary_of_the_run_is_set_aside(tmp_path: Path) -> None:
 
     assert asides(list(reading.items)) == [("summary of the run", 1)]
     assert reading.facts == {"last_model_checkpoint": "out/9", "best_metric": 0.5, "global_step": 9}
+
+
+def test_a_short_log_is_no_state_of_a_trainer(tmp_path: Path) -> None:
+    """Though its summary holds the history under the name that it has there."""
+    path = tmp_path / "logging.jsonl"
+    summary = {"last_model_checkpoint": "c", "global_step": 2, "log_history": [{"loss": 0.5, "step": 1}]}
+    path.write_text("".join(json.dumps(each) + "\n" for each in (row("1/2", loss=0.5, epoch=0.5), summary)))
+
+    assert detect(path).adapter.name == "ms_swift"
 
 
 def test_other_versions_count_steps_under_other_names(tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ def _find_in(folder: Path) -> _Found:
 
 
 def _find_document(head: bytes) -> _Found:
-    if _HISTORY.search(head):
+    lines = objects(head)
+    # ms-swift ends its JSON lines with a summary that holds the whole history once more; that is no state.
+    if "log_history" in lines[0] if lines else _HISTORY.search(head):
         if _STATE.search(head):
             return _Found(Claim(Certainty.SURE, "the state of a Trainer, with global_step and log_history"), read_state)
         return _Found(Claim(Certainty.TYPICAL, "a log_history"), read_state)
