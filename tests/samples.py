@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["EXAMPLE", "HARMLESS_NAMES", "SECRET_NAMES", "an_event", "write_log"]
+__all__ = ["EXAMPLE", "FIELDS", "HARMLESS_NAMES", "REQUIRED", "SECRET_NAMES", "an_event", "write_log"]
 
 EXAMPLE: Final = (
     b'{"step":0,"wall_time":10.5,"metrics":{"reward_mean":0.5,"reward_std":0.1,"kl_mean":0.1,"entropy_mean":0.8,'
@@ -21,6 +21,23 @@ EXAMPLE: Final = (
     b'"model_name":"gpt2","model_size":124000000,"optimizer":"AdamW","scheduler":"CosineAnnealingLR"},"notes":[]}'
 )
 """The example of the specification, which has none of the optional fields."""
+
+FIELDS: Final = [
+    "step",
+    "wall_time",
+    "timestamp",
+    "seq",
+    "metrics",
+    "nonfinite",
+    "rng",
+    "data_slice",
+    "model_info",
+    "notes",
+]
+"""The fields of an event, in the order in which they are written."""
+
+REQUIRED: Final = ["step", "wall_time", "metrics", "rng", "data_slice", "model_info", "notes"]
+"""Those that each event has."""
 
 SECRET_NAMES: Final = (
     "token",

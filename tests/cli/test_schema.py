@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from rldk.cli import rldk
 from rldk.io.event_schema import json_schema
+from tests.samples import FIELDS, REQUIRED
 
 
 def test_the_schema_is_printed_with_the_event_at_the_top() -> None:
@@ -17,17 +18,6 @@ def test_the_schema_is_printed_with_the_event_at_the_top() -> None:
     assert schema == json.loads(json.dumps(json_schema()))
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["$id"] == "urn:rldk:event:1"
-    assert list(schema["properties"]) == [
-        "step",
-        "wall_time",
-        "timestamp",
-        "seq",
-        "metrics",
-        "nonfinite",
-        "rng",
-        "data_slice",
-        "model_info",
-        "notes",
-    ]
-    assert schema["required"] == ["step", "wall_time", "metrics", "rng", "data_slice", "model_info", "notes"]
+    assert list(schema["properties"]) == FIELDS
+    assert schema["required"] == REQUIRED
     assert schema["additionalProperties"] is False

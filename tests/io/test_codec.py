@@ -11,7 +11,7 @@ import pytest
 from rldk.errors import InvalidEventError, InvalidLineError
 from rldk.io.codec import LineEncoder, decode, encode
 from rldk.io.event_schema import INT_MAX, MAX_LINE, Event
-from tests.samples import EXAMPLE, an_event
+from tests.samples import EXAMPLE, FIELDS, REQUIRED, an_event
 
 
 def test_the_example_decodes_to_what_it_says() -> None:
@@ -58,18 +58,7 @@ def test_the_fields_stand_in_the_order_of_the_schema() -> None:
     """What differs from step to step comes first, what seldom does comes last."""
     line = encode(an_event(metrics={"loss": math.nan}))
 
-    assert list(json.loads(line)) == [
-        "step",
-        "wall_time",
-        "timestamp",
-        "seq",
-        "metrics",
-        "nonfinite",
-        "rng",
-        "data_slice",
-        "model_info",
-        "notes",
-    ]
+    assert list(json.loads(line)) == FIELDS
 
 
 def test_what_json_cannot_hold_is_null_and_spelled_out() -> None:
@@ -88,7 +77,7 @@ def test_absent_optional_fields_are_absent_from_the_line() -> None:
     """An event without timestamp, seq and values that are not finite has the seven required fields only."""
     line = encode(an_event(timestamp=None, seq=None))
 
-    assert list(json.loads(line)) == ["step", "wall_time", "metrics", "rng", "data_slice", "model_info", "notes"]
+    assert list(json.loads(line)) == REQUIRED
 
 
 def test_an_optional_field_may_be_null() -> None:

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from rldk.io.codec import decode, encode
 from rldk.io.event_schema import MAX_LINE, PHASES, RULES, SCHEMA_VERSION, TIMESTAMP, json_schema
-from tests.samples import EXAMPLE, an_event
+from tests.samples import EXAMPLE, FIELDS, REQUIRED, an_event
 
 LINE = encode(an_event(3))
 
@@ -32,19 +32,8 @@ def test_the_json_schema_has_the_event_at_the_top() -> None:
     assert schema["$id"] == "urn:rldk:event:1"
     assert schema["type"] == "object"
     assert schema["additionalProperties"] is False
-    assert list(schema["properties"]) == [
-        "step",
-        "wall_time",
-        "timestamp",
-        "seq",
-        "metrics",
-        "nonfinite",
-        "rng",
-        "data_slice",
-        "model_info",
-        "notes",
-    ]
-    assert schema["required"] == ["step", "wall_time", "metrics", "rng", "data_slice", "model_info", "notes"]
+    assert list(schema["properties"]) == FIELDS
+    assert schema["required"] == REQUIRED
 
 
 def test_every_field_of_the_json_schema_is_described() -> None:

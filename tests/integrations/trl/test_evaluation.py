@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.trl
 
+_METRICS = [
+    "loss",
+    "runtime",
+    "samples_per_second",
+    "steps_per_second",
+    "entropy_mean",
+    "mean_token_accuracy",
+    "tokens_total",
+    "epoch",
+]
+"""What an evaluation of SFT logs."""
+
 
 def _points(events: list[Event]) -> list[tuple[str, str | None, int]]:
     return [(event.phase, event.eval_set, event.step) for event in events]
@@ -38,16 +50,7 @@ def test_several_sets(lab: Lab) -> None:
     assert "eval_math_loss" in history[2]
     assert "eval_entropy" in history[2]
     for event, row in zip(events[2:4], history[2:4], strict=True):
-        assert list(event.metrics) == [
-            "loss",
-            "runtime",
-            "samples_per_second",
-            "steps_per_second",
-            "entropy_mean",
-            "mean_token_accuracy",
-            "tokens_total",
-            "epoch",
-        ]
+        assert list(event.metrics) == _METRICS
         assert [*event.metrics.values(), event.step] == list(row.values())
         assert event.data_slice == {"eval_set": event.eval_set}
 
@@ -82,17 +85,7 @@ def test_another_prefix(lab: Lab) -> None:
 
     assert {key.partition("_")[0] for key in row} == {"test", "eval", "epoch", "step"}
     assert _points([event]) == [("eval", "test", 0)]
-    assert set(event.metrics) == {
-        "loss",
-        "model_preparation_time",
-        "runtime",
-        "samples_per_second",
-        "steps_per_second",
-        "entropy_mean",
-        "mean_token_accuracy",
-        "tokens_total",
-        "epoch",
-    }
+    assert set(event.metrics) == {*_METRICS, "model_preparation_time"}
     assert event.metrics["loss"] == row["test_loss"]
     assert event.metrics["entropy_mean"] == row["eval_entropy"]
 
