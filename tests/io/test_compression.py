@@ -359,6 +359,23 @@ def test_memory_is_bounded_whatever_a_file_grows_to(tmp_path: Path, how: Compres
     assert peak < 64_000_000
 
 
+@each
+def test_a_capped_file_grows_no_further_than_a_log_does(tmp_path: Path, how: Compression) -> None:
+    """What comes of it up to the bound is given, then it is damaged; without the bound it is read to its end."""
+    path = tmp_path / f"x.jsonl.{how}"
+    path.write_bytes(_packed(TEXT, how) + _packed(bytes(2**26), how))
+    given: list[bytes] = []
+    with open_segment(path, capped=True) as file, pytest.raises(DamagedSegmentError) as caught:
+        given.extend(iter(lambda: file.read(2**20), b""))
+    with open_segment(path) as file:
+        size = sum(map(len, iter(lambda: file.read(2**20), b"")))
+
+    assert b"".join(given)[: len(TEXT)] == TEXT
+    assert 2**25 < sum(map(len, given)) <= 2**26
+    assert str(caught.value) == f"{path}: expected at most {2**26} bytes in a file of this size, found more"
+    assert size == len(TEXT) + 2**26
+
+
 def test_a_plain_file_is_opened_as_it_is(tmp_path: Path) -> None:
     """It can be sought in, and no buffer stands between."""
     with open_segment(_segment(tmp_path)) as file:

@@ -240,6 +240,20 @@ def test_a_compression_bomb(tmp_path: Path) -> None:
     assert time.monotonic() - began < 10
 
 
+def test_what_is_whole_before_damage_is_given(tmp_path: Path) -> None:
+    """Of a compressed segment that is cut off, the same lines are given as by every reader, and from any cursor on."""
+    path = tmp_path / "r_events.000001.jsonl.gz"
+    whole = gzip.compress(b"".join(encode(make_event(step, metrics={"a": step**0.5})) for step in range(10_000)))
+    path.write_bytes(whole[: len(whole) // 3])
+    expected = [item for _, item in reader.read_items(run_log(path))]
+
+    lines = all_of(path)
+
+    assert [line.item for line in lines] == expected
+    assert [each.kind for each in problems(lines)] == ["bad_compression"]
+    assert steps(all_of(path, lines[-3].cursor)) == steps(lines[-2:])
+
+
 def test_segments_that_retention_removed_are_passed_over(tmp_path: Path) -> None:
     """From a cursor in a segment that is gone, reading goes on behind it, and nothing is given twice."""
     writer = open_writer(tmp_path, run_id="r", rotation="1 KB")

@@ -30,6 +30,9 @@ _PIECE: Final = 512
 _JOINED: Final = 2**18
 _GZIP: Final = 31
 """zlib's number for gzip with the largest window."""
+_SWOLLEN: Final = 2**26
+_RATIO: Final = 200
+"""A compressed segment may grow to so many bytes, or to so many times its size; events are never that much alike."""
 
 
 class DamagedSegmentError(OSError):
@@ -78,7 +81,7 @@ def check_available(compression: Compression) -> None:
     _format(compression)
 
 
-def open_segment(path: Path, *, opener: Callable[[str, int], int] | None = None) -> IO[bytes]:
+def open_segment(path: Path, *, opener: Callable[[str, int], int] | None = None, capped: bool = False) -> IO[bytes]:
     """Open a segment for reading from its beginning: plain, or compressed when its name ends in `.gz` or `.zst`.
 
     All frames of a compressed file are read. Memory is bounded, whatever it grows to. What can be decompressed
@@ -88,6 +91,7 @@ def open_segment(path: Path, *, opener: Callable[[str, int], int] | None = None)
     Args:
         path: the segment.
         opener: opens the file itself, as for the built-in `open`; by it, links can be refused.
+        capped: whether one that grows to what no log of its size does is damaged from there on.
 
     Raises:
         MissingExtraError: it is compressed with zstd, and `zstandard` is not installed.
@@ -96,7 +100,8 @@ def open_segment(path: Path, *, opener: Callable[[str, int], int] | None = None)
     if path.suffix in {".gz", ".zst"}:
         file = open(path, "rb", opener=opener)  # noqa: SIM115 - Path.open takes no opener
         try:
-            return cast("IO[bytes]", _Decompressed(path, _format(path.suffix[1:]), file))
+            most = max(_SWOLLEN, _RATIO * os.fstat(file.fileno()).st_size) if capped else None
+            return cast("IO[bytes]", _Decompressed(path, _format(path.suffix[1:]), file, most))
         except MissingExtraError:
             file.close()
             raise
@@ -104,12 +109,13 @@ def open_segment(path: Path, *, opener: Callable[[str, int], int] | None = None)
 
 
 class _Decompressed(io.RawIOBase):
-    """What is in a compressed file."""
+    """What is in a compressed file, up to a number of bytes."""
 
-    def __init__(self, path: Path, form: _Format, file: IO[bytes]) -> None:
+    def __init__(self, path: Path, form: _Format, file: IO[bytes], most: int | None) -> None:
         self._path = path
         self._format = form
         self._file = file
+        self._most = most
         self._chunks = self._joined()
         self._chunk = b""
         self._given = 0
@@ -141,7 +147,7 @@ class _Decompressed(io.RawIOBase):
         parts: list[bytes] = []
         size = 0
         try:
-            for part in self._parts():
+            for part in self._capped():
                 parts.append(part)
                 size += len(part)
                 if size >= _JOINED:
@@ -153,6 +159,13 @@ class _Decompressed(io.RawIOBase):
             raise
         if size:
             yield b"".join(parts)
+
+    def _capped(self) -> Iterator[bytes]:
+        left = self._most
+        for part in self._parts():
+            if left is not None and (left := left - len(part)) < 0:
+                raise DamagedSegmentError(self._path, f"at most {self._most} bytes in a file of this size", "more")
+            yield part
 
     def _parts(self) -> Iterator[bytes]:
         decoder, end = None, 0

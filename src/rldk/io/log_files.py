@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import stat
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
-from rldk.io.compression import DamagedSegmentError, open_segment
+from rldk.io.compression import open_segment
 from rldk.io.position import HEAD, head_of
 from rldk.io.sealing import next_number
 from rldk.io.segments import COMPRESSIONS, has_segments, sealed_path, sealed_segments, segment_number
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["LogFile", "LogFiles"]
 
 _CHUNK: Final = 2**18
-_SWOLLEN: Final = 2**26
-_RATIO: Final = 200
-"""A compressed segment may grow to so many bytes, or to so many times its size; events are never that much alike."""
 _ABSENT: Final = {errno.ENOENT, errno.ELOOP, errno.ENXIO}
 """The errors where there is nothing to be read: no file, or a link where none may be."""
 
@@ -116,7 +112,7 @@ class LogFiles:
             return None
         number = segment_number(path.name)
         if number is not None or path.suffix in {".gz", ".zst"}:
-            return LogFile(path, number or 1, _from(byte, handle, path), live=False)
+            return LogFile(path, number or 1, _from(byte, handle), live=False)
         handle.seek(byte)
         return LogFile(path, 1, handle, live=True)
 
@@ -135,12 +131,12 @@ class LogFiles:
         for compression in (None, *COMPRESSIONS) if has_segments(self._log) else ():
             path = sealed_path(self._log, number, compression)
             if handle := self._open(path):
-                return LogFile(path, number, _from(byte, handle, path), live=False)
+                return LogFile(path, number, _from(byte, handle), live=False)
         return None
 
     def _open(self, path: Path) -> IO[bytes] | None:
         try:
-            return open_segment(path, opener=self._opener)
+            return open_segment(path, opener=self._opener, capped=True)
         except OSError as error:
             if error.errno in _ABSENT:
                 return None
@@ -157,48 +153,14 @@ class LogFiles:
             return False
 
 
-def _from(byte: int, handle: IO[bytes], path: Path) -> IO[bytes]:
+def _from(byte: int, handle: IO[bytes]) -> IO[bytes]:
     """A file to which nothing is added, from a byte on."""
     if handle.seekable():
         handle.seek(byte)
         return handle
-    most = max(_SWOLLEN, _RATIO * os.fstat(handle.fileno()).st_size)
-    handle = io.BufferedReader(_Capped(path, handle, most), _CHUNK)
     while byte > 0 and (chunk := handle.read(min(byte, _CHUNK))):
         byte -= len(chunk)
     return handle
-
-
-class _Capped(io.RawIOBase):
-    """What is in a compressed file, up to a number of bytes that no log of this size grows to."""
-
-    def __init__(self, path: Path, file: IO[bytes], most: int) -> None:
-        self._path, self._file, self._left, self._most = path, file, most, most
-
-    def fileno(self) -> int:
-        """The number of the compressed file."""
-        return self._file.fileno()
-
-    def close(self) -> None:
-        """Close the compressed file."""
-        self._file.close()
-        super().close()
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Give the next bytes.
-
-        Raises:
-            DamagedSegmentError: there are too many.
-        """
-        count: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
-        self._left -= count
-        if self._left < 0:
-            raise DamagedSegmentError(self._path, f"at most {self._most} bytes in a file of this size", "more")
-        return count
 
 
 def _no_links(path: str, flags: int) -> int:
