@@ -62,6 +62,11 @@ def _metrics(items: list[Item]) -> list[tuple[int, dict[str, Any]]]:
         ),
         (b'{"a": 1}', {"step": "i"}, no("JSON lines without a step: expected i, found a; say which with step=FIELD")),
         (b"[1]\n", {}, no("the first line is no JSON object")),
+        (
+            b'{"step": 1},\n{"step": 2},\n',
+            {},
+            no("the first line is no JSON object: expected the end of the line, found ,"),
+        ),
         (b"", {}, no("the first line is no JSON object")),
     ],
 )

@@ -206,10 +206,16 @@ def test_a_problem_with_a_value_of_a_document_is_said_with_its_place(
         (b'{"a": 1}\n[1]\n{"a": 2}\n', [{"a": 1}]),
         (b'{"a": 1}\n{"a": ', [{"a": 1}]),
         (b"no json\n", []),
+        (b'", "b": 2}\n{"a": 1}\n{"a": 2}\n', [{"a": 1}, {"a": 2}]),
+        (b'{"a": 1}{"a": 2}\n{"a": 3}\n{"a": 4}', [{"a": 3}, {"a": 4}]),
+        (b'begin\n\nwith 2\n{"a": 1}\n{"a": 2}\n{"a": 3}\n', [{"a": 1}, {"a": 2}, {"a": 3}]),
+        (b'begin\n{"a": 1}\n', []),
+        (b'begin\nwith 2\n{"a": 1}\n{"a": 2}\n', []),
+        (b'begin\n{"a": 1}\n{"a": 2}\n{"a": 3}\nend\n', []),
     ],
 )
 def test_the_objects_of_a_head(head: bytes, expected: list[object]) -> None:
-    """Those before the first line that is none."""
+    """Those before the first line that is none; lines before them count when nothing but more objects follows."""
     assert objects(head) == expected
 
 

@@ -15,12 +15,14 @@ from rldk.adapters.lines import read_head
 from rldk.adapters.registry import GROUP, NAMES, detect, load, names, no_log
 from rldk.adapters.rldk_events import RLDKEventsAdapter
 from rldk.errors import RLDKError, UnknownFormatError
+from tests.formats import FORMATS
 from tests.samples import EXAMPLE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rldk.adapters.registry import Found
+    from tests.formats import Format
 
 FOREIGN = """
 from rldk.adapters.base import Certainty, Claim, no
@@ -82,6 +84,21 @@ def test_naming_the_adapters_imports_none_of_them() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "\n"
+
+
+@pytest.mark.parametrize("first", ["cut", "torn", "banner"])
+@pytest.mark.parametrize(
+    "form", [form for form in FORMATS if form.parts[0].startswith(b"{") and form.lined], ids=lambda form: form.adapter
+)
+def test_a_first_line_that_was_damaged_hides_no_format(form: Format, first: str, tmp_path: Path) -> None:
+    """It is bad, as it would be elsewhere, and the lines after it are read."""
+    line = {"cut": form.parts[0][12:], "torn": form.parts[0][:12] + b"\n", "banner": b"Training on 8 devices\n"}[first]
+    path = form.write(tmp_path, line + b"".join(form.parts[1:]))
+
+    adapter = detect(path).adapter
+    items = list(adapter.read(path).items)  # type: ignore[attr-defined]
+    assert adapter.name == form.adapter
+    assert [type(item).__name__ for item in items] == ["Bad", "Parsed", "Parsed"]
 
 
 @pytest.mark.usefixtures("two_formats")

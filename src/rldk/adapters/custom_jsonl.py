@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from rldk.adapters.base import Aside, Bad, Certainty, Claim, FormatAdapter, Parsed, Reading, no
-from rldk.adapters.foreign_json import JsonLine, json_lines, objects
+from rldk.adapters.foreign_json import JsonLine, decode, json_lines, objects
 from rldk.adapters.records import EventBuilder, instant, run_name
 from rldk.io.event_schema import PHASES
 from rldk.io.problems import Problem
@@ -47,7 +47,7 @@ class CustomJSONLAdapter(FormatAdapter):
         """Whether the file is JSON lines and one of the first has a step."""
         records = objects(head)
         if not records:
-            return no("the first line is no JSON object")
+            return no(f"the first line is no JSON object{_why_not(head)}")
         names = _step_names(self.field_map)
         for members in records:
             if name := next((name for name in names if _has(members, name)), None):
@@ -59,6 +59,12 @@ class CustomJSONLAdapter(FormatAdapter):
         """The run that a file of JSON lines is."""
         builder = EventBuilder(run_name(path), field_map=self.field_map)
         return Reading(_items(path, builder, _step_names(self.field_map)), "step", builder.sources)
+
+
+def _why_not(head: bytes) -> str:
+    """What is wrong with a first line that begins as an object does, after a colon."""
+    value = decode(head.lstrip().partition(b"\n")[0]) if head.lstrip().startswith(b"{") else None
+    return f": expected {value.expected}, found {value.found}" if isinstance(value, Problem) else ""
 
 
 def _step_names(field_map: Mapping[str, str]) -> tuple[str, ...]:

@@ -166,12 +166,22 @@ def document(path: Path) -> Document | Bad:
 
 
 def objects(head: bytes) -> list[dict[str, Any]]:
-    """The objects on the first lines of a head, up to the first that holds none; a last line that is cut is not one."""
+    """The objects on the first lines of a head, up to the first that holds none; a last line that is cut is not one.
+
+    Lines before the first object, as a banner or what is left of a line, are passed over when nothing but objects
+    follows: two at least, and more of them than of those lines.
+    """
     found: list[dict[str, Any]] = []
+    passed = 0
     *lines, last = head.removeprefix(_BOM).split(b"\n")
     for text in [line for line in [*lines, *([last] if not lines or len(head) < HEAD else [])] if line.strip()]:
-        value = decode(text)
-        if not isinstance(value, dict):
+        value = decode(text) if text.lstrip().startswith(b"{") else None
+        if isinstance(value, dict):
+            found.append(value)
+        elif not found:
+            passed += 1
+        elif passed:
+            return []
+        else:
             break
-        found.append(value)
-    return found
+    return found if not passed or len(found) > max(passed, 1) else []

@@ -76,7 +76,7 @@ class VerlAdapter(FormatAdapter):
         """The run that the file is of."""
         builder = EventBuilder(run_name(path), "verl", field_map=self.field_map)
         head = read_head(path)
-        if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b'{"'):
+        if objects(head) or head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b'{"'):
             return Reading(_file_items(path, builder), _AXIS, builder.sources)
         if find_line(head, path, b"step:", _has_metric).piece is None:
             raise UnknownFormatError(path, f"expected a log of verl, found {no_steps(head, path, 'verl', _SHAPE)}")

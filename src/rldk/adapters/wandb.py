@@ -85,7 +85,7 @@ def _kind(head: bytes, path: Path) -> _Kind:
     """Which of W&B's files this is."""
     if head.startswith(_MARK):
         return _Kind(_read_run_file, Certainty.SURE, "a run file of W&B")
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+    if objects(head) or head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return _json_kind(head, path)
     names = columns(head)
     if set(OWN) <= set(names):
