@@ -174,7 +174,12 @@ def buffered() -> str:
     return text + "\n".join([*records, ""])
 
 
-@pytest.mark.parametrize("text", [unbuffered(), buffered()], ids=["unbuffered", "buffered"])
+def viewed() -> str:
+    """The same console as those viewers of logs show it that begin a line at each carriage return."""
+    return buffered().replace("\r", "\n")
+
+
+@pytest.mark.parametrize("text", [unbuffered(), buffered(), viewed()], ids=["unbuffered", "buffered", "viewed"])
 def test_steps_of_the_bar(text: str, tmp_path: Path) -> None:
     """The bar is drawn anew for each record, with its step, also where the records reach the file much later."""
     reading = printed(tmp_path, text)
@@ -196,8 +201,9 @@ def test_steps_of_the_bar(text: str, tmp_path: Path) -> None:
         unbuffered().replace(f"{CLEAR}{train(10)}\n", f"{train(10)}\n"),
         unbuffered() + unbuffered(),
         unbuffered().replace(bar(10), bar(10, name="Map: ")),
+        viewed().replace(bar(10).replace("\r", "\n"), "\n"),
     ],
-    ids=["more records", "one twice", "back", "epochs", "fewer clearings", "two runs", "another bar"],
+    ids=["more records", "one twice", "back", "epochs", "fewer clearings", "two runs", "another bar", "no bar"],
 )
 def test_a_bar_that_may_be_wrong(text: str, tmp_path: Path) -> None:
     """When bars and records do not agree in all, no step is guessed: the records count."""

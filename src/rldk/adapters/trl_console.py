@@ -113,8 +113,10 @@ def _is_record(members: Mapping[str, Any]) -> bool:
 class _Part(NamedTuple):
     """What stood on the terminal at one time."""
 
-    clears: bool
+    blank: bool
     """Whether it is nothing but blanks, as tqdm writes over a bar to clear it."""
+    begins: bool
+    """Whether a line begins with it, so that no carriage return stood before it."""
     text: str
     records: list[_Record | _Broken]
 
@@ -125,13 +127,34 @@ def _parts(line: Line) -> Iterator[_Part]:
     for part in line.text.split(b"\r"):
         text = shown(part)
         records = list(_records(text.strip(), at)) if MARK in part else []
-        yield _Part(at > 0 and part != b"" and not part.strip(b" "), text, records)
+        yield _Part(part != b"" and not part.strip(b" "), at == 0, text, records)
         at += len(part) + 1
 
 
 class _Bar(NamedTuple):
     done: int
     total: int
+
+
+class _Redrawn:
+    """What was drawn after each time the bars were cleared."""
+
+    def __init__(self) -> None:
+        self.bars: list[list[_Bar]] = []
+        """The first two: one may be that of an evaluation."""
+        self._cleared = False
+
+    def clear(self) -> None:
+        """The bars are gone."""
+        self._cleared = True
+
+    def draw(self, bar: _Bar) -> None:
+        """A bar is drawn."""
+        if self._cleared:
+            self.bars.append([])
+            self._cleared = False
+        if self.bars and len(self.bars[-1]) < 2:  # noqa: PLR2004 - of training and of evaluation
+            self.bars[-1].append(bar)
 
 
 class _Survey:
@@ -143,9 +166,12 @@ class _Survey:
         """Whether each record says its step."""
         self.rounded = True
         """Whether no loss has more than four decimals."""
-        self._cleared = False
-        self._redrawn: list[list[_Bar]] = []
-        """After each time the bars were cleared, the first two that were drawn: one may be that of an evaluation."""
+        self._redrawn = _Redrawn()
+        self._redrawn_below = _Redrawn()
+        """The same where something made newlines of carriage returns, as viewers of logs do: a blank line below a bar
+        has cleared it."""
+        self._drawn = False
+        """Whether the last line was a bar."""
         self._points: list[tuple[str, Any]] = []
         """Phase and epoch of each record that the trainer printed itself."""
 
@@ -156,22 +182,23 @@ class _Survey:
 
     def take(self, line: Line) -> None:
         """Note what a line shows."""
-        if MARK not in line.text and b"%|" not in line.text and b"\r" not in line.text:
+        drawn, self._drawn = self._drawn, False
+        blank = drawn and not line.text.strip(b" ")
+        if not blank and MARK not in line.text and b"%|" not in line.text and b"\r" not in line.text:
             return
         for part in _parts(line):
-            self._cleared = self._cleared or part.clears
+            if part.blank and (drawn or not part.begins):
+                self._redrawn_below.clear()
+            if part.blank and not part.begins:
+                self._redrawn.clear()
             if match := _UNNAMED.match(part.text):
-                self._note_bar(_Bar(int(match[1]), int(match[2])))
+                self._drawn = True
+                bar = _Bar(int(match[1]), int(match[2]))
+                self._redrawn.draw(bar)
+                self._redrawn_below.draw(bar)
             for record in part.records:
                 if isinstance(record, _Record):
                     self._note_record(record)
-
-    def _note_bar(self, bar: _Bar) -> None:
-        if self._cleared:
-            self._redrawn.append([])
-            self._cleared = False
-        if self._redrawn and len(self._redrawn[-1]) < 2:  # noqa: PLR2004 - of training and of evaluation
-            self._redrawn[-1].append(bar)
 
     def _note_record(self, record: _Record) -> None:
         phase, _, metrics = read_entry(record.members)
@@ -189,12 +216,15 @@ class _Survey:
         step it belongs to. This is trusted when there are as many redrawings as records, no step goes back, and the
         epochs agree.
         """
-        if not self._redrawn or len(self._redrawn) != len(self._points):
+        return self._told(self._redrawn.bars) or self._told(self._redrawn_below.bars)
+
+    def _told(self, redrawn: list[list[_Bar]]) -> list[int] | None:
+        if not redrawn or len(redrawn) != len(self._points):
             return None
-        totals = set.intersection(*({bar.total for bar in bars} for bars in self._redrawn))
+        totals = set.intersection(*({bar.total for bar in bars} for bars in redrawn))
         if len(totals) != 1:
             return None
-        drawn = [[bar.done for bar in bars if bar.total in totals] for bars in self._redrawn]
+        drawn = [[bar.done for bar in bars if bar.total in totals] for bars in redrawn]
         # The bar of an evaluation is full when it is logged, so the lower one is that of the training.
         phases = [phase for phase, _ in self._points]
         steps = [min(done) if phase == "eval" else done[0] for done, phase in zip(drawn, phases, strict=True)]
