@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PPO2 = "eprewmean,misc/nupdates,misc/time_elapsed,misc/total_timesteps\n20.5,1,2.5,2048\n,2,5.0,4096\n"
 HER = "test/mean_Q,epoch,test/success_rate\n-1.5,0,0.25\n-2.5,1,0.5\n"
 SPINUP = "Epoch\tAverageEpRet\tTotalEnvInteracts\tTime\n0\t-1.5\t4000\t3.25\n"
+DQN = "% time spent exploring,episodes,mean 100 episode reward,steps\n98,100,10.5,1219\n97,200,11.0,2451\n"
+SAC = "mean 100 episode reward,n_updates,total timesteps\n20.5,901,1000\n"
 NO_STEP = "mean 100 episode reward,kl\n20.0,-1e-05\n21.0,0.5\n"
 JSON = '{"EpRewMean": 1.5, "TimestepsSoFar": 1000, "TimeElapsed": 2.5}\n'
 DASHES = "-" * 30 + "\n"
@@ -41,12 +43,20 @@ ROUNDED = "".join(
         ),
         (HER, "epoch", [0, 1], {"test/mean_Q": -1.5, "test/success_rate": 0.25}, None),
         (SPINUP, "environment step", [4000], {"Epoch": 0, "AverageEpRet": -1.5, "Time": 3.25}, 3.25),
+        (
+            DQN,
+            "environment step",
+            [1219, 2451],
+            {"% time spent exploring": 98, "episodes": 100, "reward_mean": 10.5},
+            None,
+        ),
+        (SAC, "environment step", [1000], {"reward_mean": 20.5, "n_updates": 901}, None),
         (NO_STEP, "row: one dump of the logger", [0, 1], {"reward_mean": 20.0, "kl": -1e-05}, None),
         (JSON, "environment step", [1000], {"reward_mean": 1.5, "TimeElapsed": 2.5}, 2.5),
         (EXACT, "environment step", [128, 25600], {"ep_reward_mean": 9.5}, None),
         (ROUNDED, "row: one dump of the logger", [0, 1], {"reward_mean": 1.5, "misc/total_timesteps": 128}, None),
     ],
-    ids=["ppo2", "her", "spinup", "no step", "json", "exact table", "rounded table"],
+    ids=["ppo2", "her", "spinup", "dqn", "sac", "no step", "json", "exact table", "rounded table"],
 )
 def test_steps_are_what_surely_counts_them(  # noqa: PLR0917 - what a reading gives
     content: str, axis: str, steps: list[int], metrics: dict[str, float], wall_time: float | None, tmp_path: Path
@@ -100,6 +110,26 @@ def test_a_log_is_known_by_its_names(name: str, content: str, certainty: Certain
     path.write_text(content)
 
     assert BaselinesAdapter().handles(read_head(path), path).certainty == certainty
+
+
+@pytest.mark.parametrize("step", ["Epoch", "Timesteps", "episode", "iteration"])
+def test_a_progress_file_with_a_step_is_any_csv(step: str, tmp_path: Path) -> None:
+    """As those of rlkit, rllab and others, where nothing but the name of the file is that of baselines."""
+    path = tmp_path / "progress.csv"
+    path.write_text(f"{step},mine\n10,0.5\n20,0.25\n")
+
+    assert detect(path).adapter.name == "custom_csv"
+
+
+def test_a_field_map_makes_a_progress_file_any_csv(tmp_path: Path) -> None:
+    """It says which column is the step, so no rows are counted."""
+    path = tmp_path / "progress.csv"
+    path.write_text("frame,mine\n640,0.5\n")
+
+    assert [detect(path, field_map).adapter.name for field_map in ({}, {"step": "frame"})] == [
+        "baselines",
+        "custom_csv",
+    ]
 
 
 @needs_shared

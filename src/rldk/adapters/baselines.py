@@ -8,6 +8,7 @@ from rldk.adapters.base import Certainty, Claim, FormatAdapter, Reading, no
 from rldk.adapters.console import find_line, is_text
 from rldk.adapters.console_tables import Table, read_row, tables
 from rldk.adapters.csv_rows import columns, csv_rows, first_rows
+from rldk.adapters.custom_csv import CustomCSVAdapter
 from rldk.adapters.custom_jsonl import STEP_NAMES
 from rldk.adapters.durations import Elapsed
 from rldk.adapters.foreign_json import json_lines, objects
@@ -31,9 +32,11 @@ _ENVIRONMENT: Final = "environment step"
 _STEPS: Final = {
     "misc/total_timesteps": _ENVIRONMENT,
     "total_timesteps": _ENVIRONMENT,
+    "total timesteps": _ENVIRONMENT,
     "TimestepsSoFar": _ENVIRONMENT,
     "TotalEnvInteracts": _ENVIRONMENT,
     "total/steps": _ENVIRONMENT,
+    "steps": _ENVIRONMENT,
     "misc/nupdates": "update",
     "nupdates": "update",
     "n_updates": "update",
@@ -88,6 +91,8 @@ class BaselinesAdapter(FormatAdapter):
         return no("no column and no table with a name under which baselines logs")
 
     def _by_name(self, head: bytes, path: Path, keys: set[str]) -> Claim:
+        if CustomCSVAdapter(self.field_map).handles(head, path):
+            return no("no column with a name under which baselines logs, but one with a step")
         rows = first_rows(head)
         named = path.name.startswith("progress.") and keys.isdisjoint({*STEP_NAMES, "time/total_timesteps"})
         if named and rows and not any(isinstance(number(cell), str) for cell in rows[0].values()):
