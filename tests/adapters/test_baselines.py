@@ -53,7 +53,7 @@ ROUNDED = "".join(
         (SAC, "environment step", [1000], {"reward_mean": 20.5, "n_updates": 901}, None),
         (NO_STEP, "row: one dump of the logger", [0, 1], {"reward_mean": 20.0, "kl": -1e-05}, None),
         (JSON, "environment step", [1000], {"reward_mean": 1.5, "TimeElapsed": 2.5}, 2.5),
-        (EXACT, "environment step", [128, 25600], {"ep_reward_mean": 9.5}, None),
+        (EXACT, "environment step", [128, 25600], {"reward_mean": 9.5}, None),
         (ROUNDED, "row: one dump of the logger", [0, 1], {"reward_mean": 1.5, "misc/total_timesteps": 128}, None),
     ],
     ids=["ppo2", "her", "spinup", "dqn", "sac", "no step", "json", "exact table", "rounded table"],
@@ -97,6 +97,7 @@ def test_a_field_map_names_another_step(tmp_path: Path) -> None:
     [
         ("any.csv", PPO2, Certainty.TYPICAL),
         ("any.txt", ROUNDED, Certainty.TYPICAL),
+        ("log.txt", f"{DASHES}| total timesteps | 2048 |\n{DASHES}", Certainty.TYPICAL),
         ("progress.csv", "mine,other\n1,2\n", Certainty.GENERIC),
         ("progress.csv", "step,other\n1,2\n", Certainty.NO),
         ("other.csv", "mine,other\n1,2\n", Certainty.NO),

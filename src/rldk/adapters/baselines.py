@@ -54,7 +54,8 @@ _TIMES: Final = ("misc/time_elapsed", "time_elapsed", "TimeElapsed", "Time", "to
 _TYPICAL: Final = frozenset(
     {
         *("misc/total_timesteps", "misc/nupdates", "misc/serial_timesteps", "serial_timesteps", "nupdates"),
-        *("eprewmean", "eplenmean", "ep_reward_mean", "ev_tdlam_before", "loss_ent", "loss_kl", "loss_pol_entpen"),
+        *("eprewmean", "eplenmean", "ep_reward_mean", "ep_rew_mean", "ep_rewmean", "total timesteps"),
+        *("ev_tdlam_before", "loss_ent", "loss_kl", "loss_pol_entpen"),
         *("EpRewMean", "EpLenMean", "EpThisIter", "EpisodesSoFar", "TimestepsSoFar"),
         *("AverageEpRet", "TotalEnvInteracts", "TestEpRet", "AverageTestEpRet"),
         *("mean 100 episode reward", "% time spent exploring"),

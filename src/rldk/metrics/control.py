@@ -14,6 +14,7 @@ _sb3_ppo = partial(_sb3, reference="stable_baselines3/ppo/ppo.py")
 _cleanrl = partial(Source, framework="cleanrl", reference="cleanrl/ppo.py")
 _ppo1 = partial(Source, framework="baselines", reference="baselines/ppo1/pposgd_simple.py")
 _ppo2 = partial(Source, framework="baselines", reference="baselines/ppo2/ppo2.py")
+_sb2 = partial(Source, framework="baselines", reference="stable_baselines/ppo2/ppo2.py")
 _rllib = partial(Source, framework="rllib", reference="rllib/algorithms/ppo/torch/ppo_torch_learner.py")
 _rllib_old = partial(Source, framework="rllib", reference="rllib/algorithms/ppo/ppo_torch_policy.py")
 _dreamer = partial(Source, framework="dreamer", reference="dreamerv3/agent.py")
@@ -69,6 +70,8 @@ SOURCES: Final[tuple[Source, ...]] = (
     _cleanrl("losses/explained_variance", "explained_variance", caveat=_BEFORE),
     _ppo2("eprewmean", "reward_mean", reduction="mean over episodes", caveat=_TRAILING),
     _ppo2("eplenmean", "episode_len_mean", reduction="mean over episodes", caveat=_TRAILING),
+    _sb2("ep_reward_mean", "reward_mean", reduction="mean over episodes", caveat=_TRAILING),
+    _sb2("ep_len_mean", "episode_len_mean", reduction="mean over episodes", caveat=_TRAILING),
     _ppo2("fps", "env_steps_per_second"),
     _ppo2(
         "loss/approxkl",
