@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rldk.adapters.base import Certainty, Claim, no
-from rldk.adapters.custom_jsonl import STEP_NAMES, CustomJSONLAdapter
+from rldk.adapters.custom_jsonl import COUNTS, STEP_NAMES, CustomJSONLAdapter
 from tests.adapters.items import asides, bads, events, lines, survives
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def _metrics(items: list[Item]) -> list[tuple[int, dict[str, Any]]]:
             ),
         ),
         (b'{"a": 1}', {"step": "i"}, no("JSON lines without a step: expected i, found a; say which with step=FIELD")),
+        (b'{"epoch": 0, "loss": 1}\n', {}, Claim(Certainty.GENERIC, "JSON lines with a step, 'epoch'")),
         (b"[1]\n", {}, no("the first line is no JSON object")),
         (
             b'{"step": 1},\n{"step": 2},\n',
@@ -73,6 +74,36 @@ def _metrics(items: list[Item]) -> list[tuple[int, dict[str, Any]]]:
 def test_json_lines_with_a_step_are_recognised(head: bytes, field_map: dict[str, str], claim: Claim, log: Path) -> None:
     """By any of its names, or the one that the field map gives; otherwise the names that are there are shown."""
     assert CustomJSONLAdapter(field_map).handles(head, log) == claim
+
+
+@pytest.mark.parametrize(("name", "axis"), COUNTS.items())
+def test_where_nothing_is_a_step_another_count_is(name: str, axis: str, log: Path) -> None:
+    """What it counts is said."""
+    items = _read(log, [{"run": "a"}, {name: 3, "loss": 0.5}, {name: 4.0, "loss": 0.25}, {"best": 0.25}])
+
+    assert CustomJSONLAdapter().read(log).axis == axis
+    assert _metrics(items) == [(3, {"loss": 0.5}), (4, {"loss": 0.25})]
+    assert asides(items) == [("header with run", 1)]
+    assert [each.partition(": ")[2] for each in bads(items)] == [
+        f"$.{name}: expected a step, found nothing [missing_field]"
+    ]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [{"epoch": 0.5, "loss": 0.5}],
+        [{"episode": 1, "text": "hello"}],
+        [{"epoch": True, "loss": 0.5}],
+        [{"epoch": 1, "loss": 0.5}, {"step": 2, "loss": 0.5}],
+    ],
+)
+def test_another_count_is_a_whole_number_beside_numbers(records: list[dict[str, Any]], log: Path) -> None:
+    """And none of the first records has a step."""
+    head = "".join(json.dumps(each) + "\n" for each in records).encode()
+    claim = CustomJSONLAdapter().handles(head, log)
+
+    assert (claim.why.endswith("'step'")) if len(records) > 1 else not claim
 
 
 @pytest.mark.parametrize("name", STEP_NAMES)

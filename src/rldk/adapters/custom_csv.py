@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from rldk.adapters.base import Certainty, Claim, FormatAdapter, Reading, no
 from rldk.adapters.csv_rows import columns, csv_rows, first_rows
-from rldk.adapters.custom_jsonl import STEP_NAMES, plain_event
+from rldk.adapters.custom_jsonl import COUNTS, STEP_NAMES, plain_event
 from rldk.adapters.lines import read_head
 from rldk.adapters.logged_rows import Logged, items, logged
 from rldk.adapters.records import EventBuilder, number, run_name, whole_step
@@ -21,15 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CustomCSVAdapter"]
 
-_AXES: Final = {
-    **dict.fromkeys(STEP_NAMES, "step"),
-    "timesteps": "environment step",
-    "total_timesteps": "environment step",
-    "num_timesteps": "environment step",
-    "training_iteration": "training iteration",
-    "epoch": "epoch",
-    "episode": "episode",
-}
+_AXES: Final = {**dict.fromkeys(STEP_NAMES, "step"), **COUNTS}
 """What a column of steps may be called, in small letters, the first that there is; and what it counts."""
 
 _WALL_TIME: Final = "Wall time"

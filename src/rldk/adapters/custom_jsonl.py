@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from rldk.adapters.base import Aside, Bad, Certainty, Claim, FormatAdapter, Parsed, Reading, no
 from rldk.adapters.foreign_json import JsonLine, decode, json_lines, objects
-from rldk.adapters.records import EventBuilder, instant, run_name
+from rldk.adapters.lines import read_head
+from rldk.adapters.records import EventBuilder, instant, run_name, whole_step
 from rldk.io.event_schema import PHASES
 from rldk.io.problems import Problem
 
@@ -18,10 +19,20 @@ if TYPE_CHECKING:
     from rldk.adapters.lines import Line
     from rldk.io.event_schema import Event
 
-__all__ = ["STEP_NAMES", "CustomJSONLAdapter", "plain_event"]
+__all__ = ["COUNTS", "STEP_NAMES", "CustomJSONLAdapter", "plain_event"]
 
 STEP_NAMES: Final = ("step", "global_step", "_step", "train_step", "training_step", "iteration", "update")
 """What a step may be called without a field map; the first that the first record has."""
+
+COUNTS: Final = {
+    "timesteps": "environment step",
+    "total_timesteps": "environment step",
+    "num_timesteps": "environment step",
+    "training_iteration": "training iteration",
+    "epoch": "epoch",
+    "episode": "episode",
+}
+"""What else may count steps where nothing is called one, and what it counts."""
 
 _STREAMS: Final = (("name", "value"), ("metric", "value"), ("key", "value"), ("tag", "value"))
 """What name and value are called in a stream with one metric on each line."""
@@ -48,7 +59,7 @@ class CustomJSONLAdapter(FormatAdapter):
         records = objects(head)
         if not records:
             return no(f"the first line is no JSON object{_why_not(head)}")
-        names = _step_names(self.field_map)
+        names = _step_names(records, self.field_map)
         for members in records:
             if name := next((name for name in names if _has(members, name)), None):
                 return Claim(Certainty.GENERIC, f"JSON lines with a step, {name!r}")
@@ -58,7 +69,9 @@ class CustomJSONLAdapter(FormatAdapter):
     def read(self, path: Path) -> Reading:
         """The run that a file of JSON lines is."""
         builder = EventBuilder(run_name(path), field_map=self.field_map)
-        return Reading(_items(path, builder, _step_names(self.field_map)), "step", builder.sources)
+        names = _step_names(objects(read_head(path)), self.field_map)
+        axis = "step" if "step" in self.field_map else COUNTS.get(names[0], "step")
+        return Reading(_items(path, builder, names), axis, builder.sources)
 
 
 def _why_not(head: bytes) -> str:
@@ -67,8 +80,19 @@ def _why_not(head: bytes) -> str:
     return f": expected {value.expected}, found {value.found}" if isinstance(value, Problem) else ""
 
 
-def _step_names(field_map: Mapping[str, str]) -> tuple[str, ...]:
-    return (field_map["step"],) if "step" in field_map else STEP_NAMES
+def _step_names(records: list[dict[str, Any]], field_map: Mapping[str, str]) -> tuple[str, ...]:
+    """What the step may be called; another count only where the first records have no step, but it beside numbers."""
+    if "step" in field_map:
+        return (field_map["step"],)
+    if any(name in members for members in records for name in STEP_NAMES):
+        return STEP_NAMES
+    return next(((name,) for name in COUNTS if any(_counts(name, members) for members in records)), STEP_NAMES)
+
+
+def _counts(name: str, members: Mapping[str, Any]) -> bool:
+    """Whether a field is a whole number beside others that are numbers."""
+    others = {key: value for key, value in members.items() if key != name}
+    return not isinstance(whole_step(members.get(name)), Problem) and _has_numbers(others)
 
 
 def _has(members: Mapping[str, Any], name: str) -> bool:
