@@ -106,6 +106,28 @@ def test_another_count_is_a_whole_number_beside_numbers(records: list[dict[str, 
     assert (claim.why.endswith("'step'")) if len(records) > 1 else not claim
 
 
+def test_records_may_stand_in_a_list(tmp_path: Path) -> None:
+    """A JSON file of them is read as lines are, headers and streams of metrics among them."""
+    path = tmp_path / "history.json"
+    records = [{"run": "a"}, {"step": 1, "loss": 0.5}, {"loss": 1.0}, *(_pair(2, name) for name in ("a", "b"))]
+    path.write_text(json.dumps(records, indent=2))
+
+    reading = CustomJSONLAdapter().read(path)
+    items = list(reading.items)
+    claim = CustomJSONLAdapter().handles(path.read_bytes(), path)
+    assert claim == Claim(Certainty.GENERIC, "a JSON list with a step, 'step'")
+    assert _metrics(items) == [(1, {"loss": 0.5}), (2, {"a": 0.5, "b": 0.5})]
+    assert asides(items) == [("header with run", 1)]
+    assert [each.partition(": ")[2] for each in bads(items)] == [
+        "$.step: expected a step, found nothing [missing_field]"
+    ]
+    assert (reading.unit, lines(items)) == ("record", 5)
+
+
+def _pair(step: int, name: str) -> dict[str, Any]:
+    return {"step": step, "name": name, "value": 0.5}
+
+
 @pytest.mark.parametrize("name", STEP_NAMES)
 def test_a_step_has_many_names(log: Path, name: str) -> None:
     """The first that the first record has is the step of all."""

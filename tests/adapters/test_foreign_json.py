@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 from rldk.adapters import foreign_json
 from rldk.adapters.base import HEAD, Aside, Bad
-from rldk.adapters.foreign_json import Document, JsonLine, decode, document, json_lines, objects
+from rldk.adapters.foreign_json import (
+    Document,
+    JsonElement,
+    JsonLine,
+    decode,
+    document,
+    json_lines,
+    json_records,
+    listed,
+    objects,
+)
 from rldk.io.problems import Problem
 
 if TYPE_CHECKING:
@@ -227,3 +237,40 @@ def test_the_last_line_of_a_full_head_is_left_out() -> None:
     assert len(head) == HEAD
     assert objects(head) == [{"a": 1}]
     assert len(objects(head[:-3] + b'"}')) == 2
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b'\xef\xbb\xbf [\n {"a": NaN, "b": {"c": [1]}},\r\n\t{"a": 2}\n]\n', [2, 1]),
+        (b'[{"a": 1}, {"a": 2}, {"a": ', [1, 1]),
+        (b'[{"a": 1}, 2, {"a": 3}]', [1]),
+        (b'[{"a": 1} {"a": 3}]', [1]),
+        (b"[1]", []),
+        (b"[", []),
+        (b"[INFO] begin\n", []),
+        (b'[{"a": ' + b"[" * 100_000, []),
+        (b'{"a": 1}', []),
+        (b"", []),
+    ],
+)
+def test_the_objects_of_a_list(head: bytes, expected: list[int]) -> None:
+    """As far as the head holds them whole, and up to the first element that is none."""
+    assert [len(each) for each in listed(head)] == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'[{"a": 1},\n 2]', [{"a": 1}, "<line>:2:12: expected an object, found a number [not_an_object]"]),
+        (b'[{"a": 1}', ["<line>:1:9: expected `,` or `]`, found the end of the line [torn_tail]"]),
+        (b'{"a": 1}\n{"a": 2}\n', [{"a": 1}, {"a": 2}]),
+    ],
+)
+def test_records_stand_in_a_list_or_on_lines(content: bytes, expected: list[object], log: Path) -> None:
+    """What is wrong with an element is said with where it stands."""
+    log.write_bytes(content)
+    found = [each for each in json_records(log, content) if not isinstance(each, Aside)]
+
+    assert [str(each.problem.error()) if isinstance(each, Bad) else each.members for each in found] == expected
+    assert all(isinstance(each, (Bad, JsonElement if content.startswith(b"[") else JsonLine)) for each in found)

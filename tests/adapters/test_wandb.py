@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from rldk.adapters.base import Bad, Certainty
+from rldk.adapters.base import Bad, Certainty, Claim
 from rldk.adapters.lines import read_head
 from rldk.adapters.registry import detect
 from rldk.adapters.trl import TRLAdapter
@@ -188,6 +188,18 @@ def test_a_field_map_names_the_step(tmp_path: Path) -> None:
     reading, items = read(tmp_path / "run.wandb", content, step="batch", reward_mean="mine")
 
     assert (reading.axis, events(items)[0].step, events(items)[0].metrics) == ("step", 7, {"reward_mean": 0.5})
+
+
+def test_a_history_may_be_a_json_list(tmp_path: Path) -> None:
+    """What `run.history(pandas=False)` gives, saved as JSON: each row is a record."""
+    path = tmp_path / "history.json"
+    content = json.dumps([row(0, loss=NAN), row(1, loss=0.5), 2], indent=1)
+    reading, items = read(path, content)
+
+    assert detect(path).claim == Claim(Certainty.SURE, "a JSON list with _step, _runtime, _timestamp")
+    assert [(event.step, str(event.metrics["loss"])) for event in events(items)] == [(0, "nan"), (1, "0.5")]
+    assert [each.partition(": ")[2] for each in bads(items)] == ["expected an object, found a number [not_an_object]"]
+    assert (reading.unit, lines(items)) == ("record", 3)
 
 
 def test_media_are_left_out_by_name(tmp_path: Path) -> None:

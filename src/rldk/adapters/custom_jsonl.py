@@ -1,21 +1,22 @@
-"""Any JSON lines, one record of a step or one metric on each line, with a field map where names need explaining."""
+"""Any JSON lines, or a list, of records: those of a step or one metric each, with a field map to explain names."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
 from rldk.adapters.base import Aside, Bad, Certainty, Claim, FormatAdapter, Parsed, Reading, no
-from rldk.adapters.foreign_json import JsonLine, decode, json_lines, objects
+from rldk.adapters.foreign_json import JsonElement, JsonLine, decode, json_records, listed, objects
 from rldk.adapters.lines import read_head
 from rldk.adapters.records import EventBuilder, instant, run_name, whole_step
 from rldk.io.event_schema import PHASES
 from rldk.io.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rldk.adapters.base import Item
+    from rldk.adapters.foreign_json import Element
     from rldk.adapters.lines import Line
     from rldk.io.event_schema import Event
 
@@ -52,26 +53,31 @@ class CustomJSONLAdapter(FormatAdapter):
     """
 
     name: ClassVar[str] = "custom_jsonl"
-    reads: ClassVar[str] = "any JSON lines with a step: records, or one metric on each line; field map for other names"
+    reads: ClassVar[str] = (
+        "any JSON lines, or a JSON list, with a step: records, or one metric each; field map for other names"
+    )
 
     def handles(self, head: bytes, path: Path) -> Claim:
         """Whether the file is JSON lines and one of the first has a step."""
-        records = objects(head)
+        records = objects(head) or listed(head)
         if not records:
             return no(f"the first line is no JSON object{_why_not(head)}")
         names = _step_names(records, self.field_map)
         for members in records:
             if name := next((name for name in names if _has(members, name)), None):
-                return Claim(Certainty.GENERIC, f"JSON lines with a step, {name!r}")
+                form = "a JSON list" if listed(head) else "JSON lines"
+                return Claim(Certainty.GENERIC, f"{form} with a step, {name!r}")
         keys = ", ".join(list(dict.fromkeys(key for members in records for key in members))[:12])
         return no(f"JSON lines without a step: expected {' or '.join(names)}, found {keys}; say which with step=FIELD")
 
     def read(self, path: Path) -> Reading:
         """The run that a file of JSON lines is."""
         builder = EventBuilder(run_name(path), field_map=self.field_map)
-        names = _step_names(objects(read_head(path)), self.field_map)
+        head = read_head(path)
+        names = _step_names(objects(head) or listed(head), self.field_map)
         axis = "step" if "step" in self.field_map else COUNTS.get(names[0], "step")
-        return Reading(_items(path, builder, names), axis, builder.sources)
+        unit: Literal["record", "line"] = "record" if listed(head) else "line"
+        return Reading(_items(json_records(path, head), path, builder, names), axis, builder.sources, unit)
 
 
 def _why_not(head: bytes) -> str:
@@ -102,12 +108,14 @@ def _has(members: Mapping[str, Any], name: str) -> bool:
     return name in members or (rest != "" and isinstance(inner, dict) and _has(inner, rest))
 
 
-def _items(path: Path, builder: EventBuilder, names: tuple[str, ...]) -> Iterator[Item]:
+def _items(
+    found: Iterable[JsonLine | JsonElement | Aside | Bad], path: Path, builder: EventBuilder, names: tuple[str, ...]
+) -> Iterator[Item]:
     """Each line's item; in a stream of single metrics, one item for the successive lines of a step."""
     step, pair = "", None
     group = _Group({}, {}, [])
-    for each in json_lines(path):
-        if not isinstance(each, JsonLine):
+    for each in found:
+        if not isinstance(each, (JsonLine, JsonElement)):
             yield each
             continue
         line, members = each
@@ -144,7 +152,7 @@ class _Group(NamedTuple):
 
     shared: dict[str, Any]
     metrics: dict[str, Any]
-    lines: list[Line]
+    lines: list[Line | Element]
 
     def takes(self, members: Mapping[str, Any], pair: tuple[str, str]) -> bool:
         """Whether a line belongs to the step, with another metric than those before it."""
@@ -158,7 +166,7 @@ def _is_pair(members: Mapping[str, Any], pair: tuple[str, str]) -> bool:
     return isinstance(name, str) and name != "" and not isinstance(value, (str, list, dict))
 
 
-def _made(lines: list[Line], members: Mapping[str, Any], builder: EventBuilder, path: Path) -> Item:
+def _made(lines: Sequence[Line | Element], members: Mapping[str, Any], builder: EventBuilder, path: Path) -> Item:
     """The event of a record, or what is wrong with it."""
     event = plain_event(members, builder)
     if isinstance(event, Problem):

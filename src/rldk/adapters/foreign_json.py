@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -20,13 +22,26 @@ if TYPE_CHECKING:
     from rldk.adapters.lines import Line
     from rldk.io.json_scan import Node
 
-__all__ = ["Document", "JsonLine", "decode", "document", "json_lines", "objects"]
+__all__ = [
+    "Document",
+    "JsonElement",
+    "JsonLine",
+    "decode",
+    "document",
+    "json_elements",
+    "json_lines",
+    "json_records",
+    "listed",
+    "objects",
+]
 
 _decode: Final = msgspec.json.Decoder().decode
 _UNSURE: Final = -(2**62)
 _CUT: Final = {"bad_json", "invalid_utf8"}
 """What is wrong with a line that was cut short, though it was right before."""
 _BOM: Final = b"\xef\xbb\xbf"
+_BLANKS: Final = re.compile(r"[ \t\r\n]*")
+_raw_decode: Final = json.JSONDecoder().raw_decode
 
 
 class JsonLine(NamedTuple):
@@ -163,6 +178,66 @@ def document(path: Path) -> Document | Bad:
             value = Problem("torn_tail", value.expected, value.found, byte=value.byte)
         return _placed(path, text, value, skipped)
     return Document(path, text[skipped:], value)
+
+
+class Element(NamedTuple):
+    """Where an element of a list stands."""
+
+    document: Document
+    place: int
+
+    def bad(self, _: Path, problem: Problem) -> Bad:
+        """What is wrong with it."""
+        return self.document.bad(problem, self.place)
+
+
+class JsonElement(NamedTuple):
+    """An element of a list that is a JSON object."""
+
+    line: Element
+    members: dict[str, Any]
+
+
+def json_elements(path: Path) -> Iterator[JsonElement | Bad]:
+    """The elements of a file that is one JSON list of objects."""
+    found = document(path)
+    if isinstance(found, Bad):
+        yield found
+    elif not isinstance(found.value, list):
+        yield found.bad(Problem("wrong_type", "a list of objects", "something else"))
+    else:
+        for place, value in enumerate(found.value):
+            if isinstance(value, dict):
+                yield JsonElement(Element(found, place), value)
+            else:
+                yield found.bad(Problem("not_an_object", "an object", _kind(value)), place)
+
+
+def json_records(path: Path, head: bytes) -> Iterator[JsonLine | JsonElement | Aside | Bad]:
+    """The objects of a file that begins with this, whether they stand in a list or each on a line."""
+    yield from json_elements(path) if listed(head) else json_lines(path)
+
+
+def listed(head: bytes) -> list[dict[str, Any]]:
+    """The objects that a JSON list begins with, as far as a head holds them whole; none of anything else."""
+    found: list[dict[str, Any]] = []
+    text = head.removeprefix(_BOM).decode(errors="replace")
+    at, mark = 0, "["
+    while text.startswith(mark, at := _after_blanks(text, at)):
+        try:
+            value, at = _raw_decode(text, _after_blanks(text, at + 1))
+        except (ValueError, RecursionError):
+            break
+        if not isinstance(value, dict):
+            break
+        found.append(value)
+        mark = ","
+    return found
+
+
+def _after_blanks(text: str, at: int) -> int:
+    blanks = _BLANKS.match(text, at)
+    return blanks.end() if blanks else at
 
 
 def objects(head: bytes) -> list[dict[str, Any]]:

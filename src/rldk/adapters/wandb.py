@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple
 
 from rldk.adapters.base import Aside, Bad, Certainty, Claim, FormatAdapter, Parsed, Reading, no
 from rldk.adapters.csv_rows import UNNAMED, Comment, columns, csv_rows
 from rldk.adapters.csv_rows import Row as CsvRow
-from rldk.adapters.foreign_json import JsonLine, document, json_lines, objects
+from rldk.adapters.foreign_json import JsonElement, JsonLine, document, json_records, listed, objects
 from rldk.adapters.leveldb_log import Record, records
 from rldk.adapters.lines import read_head
 from rldk.adapters.records import run_name
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rldk.adapters.base import Item
+    from rldk.adapters.foreign_json import Element
     from rldk.adapters.lines import Line
     from rldk.io.event_schema import Event
 
@@ -47,7 +48,9 @@ class WandbAdapter(FormatAdapter):
     """
 
     name: ClassVar[str] = "wandb"
-    reads: ClassVar[str] = "W&B: .wandb files and run folders, histories as JSON lines or CSV, summaries, chart exports"
+    reads: ClassVar[str] = (
+        "W&B: .wandb files and run folders, histories as JSON lines, JSON lists or CSV, summaries, chart exports"
+    )
 
     def handles(self, head: bytes, path: Path) -> Claim:
         """Whether the file is one that W&B writes, or the folder that of a run."""
@@ -85,6 +88,8 @@ def _kind(head: bytes, path: Path) -> _Kind:
     """Which of W&B's files this is."""
     if head.startswith(_MARK):
         return _Kind(_read_run_file, Certainty.SURE, "a run file of W&B")
+    if rows := listed(head):
+        return _rows_kind(rows[0], "a JSON list")
     if objects(head) or head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return _json_kind(head, path)
     names = columns(head)
@@ -104,10 +109,15 @@ def _json_kind(head: bytes, path: Path) -> _Kind:
         return _Kind(_read_summary, Certainty.SURE, "the summary of a W&B run, with _wandb")
     if len(rows) < 2 and path.name.startswith(_SUMMARY):  # noqa: PLR2004
         return _Kind(_read_summary, Certainty.TYPICAL, "the name of a W&B summary, and JSON in it")
+    return _rows_kind(first, "JSON lines")
+
+
+def _rows_kind(first: Mapping[str, Any], form: str) -> _Kind:
+    """What rows of a history are that begin with this one."""
     if first.keys() >= set(OWN):
-        return _Kind(_read_lines, Certainty.SURE, f"JSON lines with {', '.join(OWN)}")
+        return _Kind(_read_lines, Certainty.SURE, f"{form} with {', '.join(OWN)}")
     if "_step" in first and ("_timestamp" in first or "_runtime" in first):
-        return _Kind(_read_lines, Certainty.TYPICAL, "JSON lines with _step and a time of W&B")
+        return _Kind(_read_lines, Certainty.TYPICAL, f"{form} with _step and a time of W&B")
     return _Kind(None, Certainty.NO, f"JSON without W&B's own {', '.join(OWN)}")
 
 
@@ -189,7 +199,7 @@ def _within(key: str, media: set[str]) -> bool:
 
 
 def _items(
-    result: list[Event] | Aside | Problem, source: Record | Line | CsvRow, path: Path, lines: int = 1
+    result: list[Event] | Aside | Problem, source: Record | Line | Element | CsvRow, path: Path, lines: int = 1
 ) -> Iterator[Item]:
     """The items of a row, which its first event counts."""
     if isinstance(result, Aside):
@@ -202,14 +212,17 @@ def _items(
 
 
 def _read_lines(path: Path, field_map: Mapping[str, str]) -> Reading:
-    rows = (each.members for each in json_lines(path) if isinstance(each, JsonLine))
+    head = read_head(path)
+    found = json_records(path, head)
+    rows = (each.members for each in found if isinstance(each, (JsonLine, JsonElement)))
     reader = RowReader(plan := plan_of(rows, field_map), _run_id(path), field_map)
-    return Reading(_line_items(path, reader), plan.axis, reader.sources)
+    unit: Literal["record", "line"] = "record" if listed(head) else "line"
+    return Reading(_line_items(path, head, reader), plan.axis, reader.sources, unit)
 
 
-def _line_items(path: Path, reader: RowReader) -> Iterator[Item]:
-    for each in json_lines(path):
-        if isinstance(each, JsonLine):
+def _line_items(path: Path, head: bytes, reader: RowReader) -> Iterator[Item]:
+    for each in json_records(path, head):
+        if isinstance(each, (JsonLine, JsonElement)):
             yield from _items(reader.read(each.members), each.line, path)
         else:
             yield each
