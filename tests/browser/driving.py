@@ -97,8 +97,10 @@ def pixels(page: Page, metric: str, colour: str) -> int:
     return int(
         card(page, metric).evaluate(
             """(card, name) => {
-                const asked = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-                const [r, g, b] = [1, 3, 5].map((at) => parseInt(asked.slice(at, at + 2), 16));
+                const probe = document.body.appendChild(document.createElement("i"));
+                probe.style.color = `var(--${name})`;
+                const [r, g, b] = getComputedStyle(probe).color.match(/[0-9]+/g).map(Number);
+                probe.remove();
                 const canvas = card.querySelector("canvas");
                 const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
                 let count = 0;

@@ -35,8 +35,12 @@ export class Board {
 
   /** Take the colours of the theme. */
   restyle() {
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+    // The custom properties hold both themes; which one counts is told by a property that is a colour.
+    const probe = document.body.appendChild(element("i"));
+    const colour = (name) => {
+      probe.style.color = `var(--${name})`;
+      return getComputedStyle(probe).color;
+    };
     this.colours = {
       faint: colour("ink-3"),
       grid: colour("grid"),
@@ -48,6 +52,7 @@ export class Board {
       info: colour("info"),
       runs: Array.from({ length: 8 }, (_, at) => colour(`run-${at + 1}`)),
     };
+    probe.remove();
     for (const chart of this.#visible()) chart.restyle();
   }
 
