@@ -41,8 +41,8 @@ def choose(page: Page, server: Served) -> None:
     page.goto(server.link)
     page.locator("li.run").nth(1).wait_for()
     page.locator('li.run[data-at="second"] .run-name').click()
-    # The verdict comes when it is there, and moves what is below it.
-    page.get_by_text("could not judge").wait_for()
+    # The verdict comes when it is there, its last alert last, and moves what is below it.
+    page.get_by_text("odd is nan at step 201.").wait_for()
     wait_drawn(page, "reward_std", 201)
 
 
@@ -124,6 +124,45 @@ def test_cursor(page: Page, server: Served) -> None:
     assert card(page, "reward_std").locator(".meaning").inner_text() == "step 101, 3 min 22 s"
     assert newest == [f"{healthy(201)[name]:.4g}" for name in ("reward_mean", "reward_std")]
     assert found == [f"{healthy(step)[name]:.4g}" for name in ("reward_mean", "reward_std")]
+
+
+def cursor(page: Page, metric: str) -> float:
+    """How far to the right the cursor of a chart is, as a share of its width."""
+    found = page.evaluate(
+        """metric => {
+            const card = document.querySelector(`[data-metric="${metric}"]`);
+            const area = card.querySelector(".u-over").getBoundingClientRect();
+            return (card.querySelector(".u-cursor-x").getBoundingClientRect().left - area.left) / area.width;
+        }""",
+        metric,
+    )
+    assert isinstance(found, float)
+    return found
+
+
+def test_the_cursor_stays_at_its_step(page: Page, server: Served) -> None:
+    """When another range is shown, the cursor is where its step is then; with the step it goes away."""
+    choose(page, server)
+    meaning = card(page, "reward_std").locator(".meaning")
+    newest = meaning.inner_text()
+    card(page, "reward_mean").focus()
+    page.keyboard.press("ArrowLeft")
+    for _ in range(6):
+        page.keyboard.press("Shift+ArrowLeft")
+    places = [cursor(page, "reward_std")]
+    page.get_by_role("heading", level=1).click()
+    for key, text in (("+", "steps 51 to 151"), ("ArrowRight", "steps 76 to 176")):
+        page.keyboard.press(key)
+        expect_zoomed(page, text)
+        assert meaning.inner_text() == "step 141, 4 min 42 s"
+        places.append(cursor(page, "reward_std"))
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect_zoomed(page, "steps 1 to 101")
+
+    assert places == pytest.approx([140 / 200, 90 / 100, 65 / 100], abs=0.02)
+    assert meaning.inner_text() == newest
 
 
 def test_smoothing_and_scale(page: Page, server: Served) -> None:

@@ -148,7 +148,8 @@ export class Board {
     this.drawing = null;
     this.drawnAt = performance.now();
     this.isDrawing = true;
-    queueMicrotask(() => queueMicrotask(() => (this.isDrawing = false)));
+    // Behind those in which the charts are really drawn.
+    queueMicrotask(() => queueMicrotask(() => this.#drawn()));
     const before = String(this.wide);
     this.wide = this.#extent();
     const all = !this.zoomedTo && String(this.wide) !== before;
@@ -157,6 +158,14 @@ export class Board {
       this.dirty.delete(chart.metric);
       chart.draw();
     }
+  }
+
+  /** Have the cursor stay at its step, where new data or another range have moved that; away when it is not shown. */
+  #drawn() {
+    this.isDrawing = false;
+    if (this.pointed === null) return;
+    const [low, high] = this.range();
+    this.point(this.pointed >= low && this.pointed <= high ? this.pointed : null);
   }
 
   /** The range that all charts show. */
