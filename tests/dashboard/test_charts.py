@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rldk.dashboard import columns as columns_module
+from rldk.dashboard.blocks import NODE
 from rldk.dashboard.charts import Query, Series, join, series
-from rldk.dashboard.columns import NODE, Columns
+from rldk.dashboard.columns import Columns
 from rldk.dashboard.kept import Kept
 from rldk.io.codec import encode
 from rldk.io.log_tail import Chunk

@@ -2,11 +2,15 @@
 
 catalogue   the runs in a folder
 foreign     follows the logs of other tools, by reading them again
-columns     the events of a run as columns, on disk
+blocks      how rows lie on disk
+gathered    rows that are in memory only
+curves      the rows of a curve, wherever they are
+columns     the events of a run as columns
+kept        where columns are kept on disk
 charts      thins columns to what a screen can show
 judge       runs the rules over a run, and finds its seams
 watched     a run that is being watched
-tail        the thread that reads all runs
+tail        the threads that read all runs
 hub         hands out what comes to all who listen
 cursor      where a listener stands in every run
 frames      what is sent, as text

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from rldk.dashboard.columns import NODE, Columns, Span, View
+from rldk.dashboard.blocks import NODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rldk.dashboard.columns import Column, Piece
+    from rldk.dashboard.blocks import Column
+    from rldk.dashboard.columns import Columns
+    from rldk.dashboard.curves import Piece, Span, View
 
 __all__ = ["Axis", "Query", "Series", "clock", "join", "series"]
 

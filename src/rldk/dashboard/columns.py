@@ -1,142 +1,36 @@
 """The events of a run as columns: appended to as the log grows, kept on disk, and read back from there.
 
-Rows are gathered in memory and, some thousands at a time, appended to one file as a block for each curve. A block
-is never changed again. Beside the values of a column it holds the least and the greatest of every 64 of them, so
-that a million points are thinned without being read.
+Rows are gathered in memory and, some thousands at a time, appended to one file as a block for each curve.
 """
 
 from __future__ import annotations
 
 import threading
-from array import array
 from itertools import groupby
-from math import inf, isfinite, nan
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from rldk.dashboard.blocks import Block
+from rldk.dashboard.curves import Curve, CurveKey, Span, View
+from rldk.dashboard.gathered import Gathered
 from rldk.io.decoder import LineDecoder, event, names
 from rldk.io.history import Cuts
 from rldk.io.position import START, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from rldk.dashboard.kept import Kept
     from rldk.io.decoder import Tail
     from rldk.io.log_tail import Chunk
 
-__all__ = ["NODE", "Block", "Column", "Columns", "Curve", "CurveKey", "Span", "View"]
+__all__ = ["Columns"]
 
-NODE: Final = 16
-"""So many values of a column have their least and their greatest kept beside them."""
 _FULL: Final = 8192
 """So many rows are gathered before they are written."""
-
-CurveKey: TypeAlias = tuple[str, str | None]
-"""Phase and evaluation set."""
-
-
-class Column(NamedTuple):
-    """A metric in a block. A value that is absent or None is NaN, and so is one that is NaN; `bad` tells which is."""
-
-    values: array[float] | memoryview[float]
-    lows: Sequence[float]
-    """The least finite value of every `NODE` values; empty when there are too few for that to pay."""
-    highs: Sequence[float]
-    bad: Sequence[int]
-    """The rows with NaN, Infinity or -Infinity."""
-    whole: bool
-    """Whether every value is finite."""
-
-
-class Stored(msgspec.Struct, array_like=True, frozen=True):
-    """Where a column is in the file."""
-
-    offset: int
-    bad: int
-    """How many of its rows are not finite."""
-    whole: bool
-
-
-class Block(msgspec.Struct, array_like=True, frozen=True):
-    """Where successive rows of a curve are in the file."""
-
-    curve: int
-    rows: int
-    steps: int
-    """Offset of the steps, which the times follow."""
-    timed: bool
-    """Whether every row has a time."""
-    columns: dict[str, Stored]
-
-
-class Span(msgspec.Struct, array_like=True):
-    """The rows of one attempt in a curve."""
-
-    attempt: int
-    begin: int
-    end: int
-
-
-class Curve(msgspec.Struct):
-    """The rows of one phase and evaluation set, those that a later attempt replaced among them."""
-
-    phase: str
-    eval_set: str | None
-    spans: list[Span] = []
-    blocks: list[Block] = []
-    metrics: dict[str, None] = {}
-    """Their names, in the order in which they first came."""
-    rows: int = 0
-    first: int = 0
-    """The row of the curve that the gathered rows begin with."""
-
-
-class _Gathered:
-    """Rows of a curve that are in memory only."""
-
-    def __init__(self) -> None:
-        self.steps = array("q")
-        self.walls = array("d")
-        self.columns: dict[str, array[float]] = {}
-        self.bad: dict[str, array[int]] = {}
-
-    def add(self, steps: Sequence[int], walls: Sequence[float], columns: Mapping[str, Sequence[float]]) -> None:
-        """Add rows that are all finite."""
-        before = len(self.steps)
-        self.steps.extend(steps)
-        self.walls.extend(walls)
-        for name, values in columns.items():
-            column = self.columns.get(name)
-            if column is None:
-                column = self.columns[name] = array("d")
-            if len(column) < before:
-                column.extend([nan] * (before - len(column)))
-            column.extend(values)
-
-    def add_one(self, step: int, wall: float | None, metrics: dict[str, Any]) -> None:
-        """Add any row."""
-        row = len(self.steps)
-        for name, value in metrics.items():
-            if value is not None and value - value != 0:
-                self.bad.setdefault(name, array("H")).append(row)
-        values = {name: [nan if value is None else float(value)] for name, value in metrics.items()}
-        self.add([step], [nan if wall is None else wall], values)
-
-    def column(self, name: str) -> Column | None:
-        """A copy of a column."""
-        if name not in self.columns:
-            return None
-        values = self.columns[name] + array("d", [nan]) * (len(self.steps) - len(self.columns[name]))
-        return Column(values, (), (), self.bad.get(name, array("H"))[:], whole=_is_whole(values))
-
-
-def _is_whole(values: Sequence[float]) -> bool:
-    total = sum(values)
-    return bool(total - total == 0) or all(value - value == 0 for value in values)
 
 
 class _Kind(NamedTuple):
@@ -163,7 +57,7 @@ class Columns:
         self._decoder = LineDecoder()
         self.curves: list[Curve] = []
         self._places: dict[CurveKey, int] = {}
-        self._gathered: list[_Gathered] = []
+        self._gathered: list[Gathered] = []
         self._waiting = 0
         self._cuts = Cuts()
         self._begun: set[int] = set()
@@ -268,7 +162,7 @@ class Columns:
         if key not in self._places:
             self._places[key] = len(self.curves)
             self.curves.append(Curve(*key))
-            self._gathered.append(_Gathered())
+            self._gathered.append(Gathered())
         return self._places[key]
 
     @property
@@ -305,18 +199,18 @@ class Columns:
         blocks = []
         for index, (curve, gathered) in enumerate(zip(self.curves, self._gathered, strict=True)):
             if gathered.steps:
-                block = self._write(self._kept, index, gathered)
+                block = gathered.write(self._kept, index)
                 curve.blocks.append(block)
                 curve.first = curve.rows
                 blocks.append(block)
-                self._gathered[index] = _Gathered()
+                self._gathered[index] = Gathered()
         self._waiting = 0
         self._kept.commit(
             _Record(
                 self.position,
                 blocks,
                 [(each.phase, each.eval_set, each.spans, list(each.metrics)) for each in self.curves],
-                self._cuts._attempts,  # noqa: SLF001 - its state
+                self._cuts.began,
                 sorted(self._begun),
                 self.resumed_from,
                 (self._implied, self._last_step),
@@ -324,22 +218,6 @@ class Columns:
                 self.facts,
             )
         )
-
-    @staticmethod
-    def _write(kept: Kept, index: int, gathered: _Gathered) -> Block:
-        rows = len(gathered.steps)
-        steps = kept.append(gathered.steps.tobytes() + gathered.walls.tobytes())
-        columns = {}
-        for name in gathered.columns:
-            column = gathered.column(name)
-            assert column is not None  # noqa: S101 - for the type checker
-            lows, highs = _nodes(column)
-            bad = array("q", column.bad)
-            values = column.values
-            assert isinstance(values, array)  # noqa: S101 - for the type checker
-            offset = kept.append(values.tobytes() + lows.tobytes() + highs.tobytes() + bad.tobytes())
-            columns[name] = Stored(offset, len(bad), column.whole)
-        return Block(index, rows, steps, _is_whole(gathered.walls), columns)
 
     def _load(self, kept: Kept) -> None:
         """Take in what was kept."""
@@ -355,7 +233,7 @@ class Columns:
             self.curves[place].rows = self.curves[place].first = spans[-1].end if spans else 0
         for block in blocks:
             self.curves[block.curve].blocks.append(block)
-        self._cuts._attempts.update(record.cuts)  # noqa: SLF001 - its state
+        self._cuts = Cuts(record.cuts)
         self._begun = set(record.begun)
         self.resumed_from = dict(record.resumed_from)
         self._implied, self._last_step = record.implied
@@ -392,80 +270,3 @@ class _Record(msgspec.Struct, array_like=True):
 
 
 _place: Final = attrgetter("step", "wall_time")
-
-
-def _nodes(column: Column) -> tuple[array[float], array[float]]:
-    """The least and the greatest finite value of every `NODE` values; infinite, the wrong way round, where none is."""
-    lows, highs = array("d"), array("d")
-    for begin in range(0, len(column.values), NODE):
-        part: Iterable[float] = column.values[begin : begin + NODE]
-        if not column.whole:
-            part = list(filter(isfinite, part))
-        lows.append(min(part, default=inf))
-        highs.append(max(part, default=-inf))
-    return lows, highs
-
-
-class Piece(NamedTuple):
-    """Successive rows of a curve."""
-
-    begin: int
-    """The row of the curve that it begins with."""
-    steps: Sequence[int]
-    walls: Sequence[float]
-    timed: bool
-    columns: dict[str, Column]
-
-
-class View:
-    """A curve as it is at one moment; what is on disk is read when it is asked for."""
-
-    def __init__(
-        self,
-        curve: Curve,
-        gathered: _Gathered,
-        metrics: Sequence[str],
-        last_steps: dict[int, int],
-        kept: Kept | None,
-    ) -> None:
-        self.phase, self.eval_set = curve.phase, curve.eval_set
-        self.rows = curve.rows
-        self.metrics = list(curve.metrics)
-        self.spans = [Span(span.attempt, span.begin, span.end) for span in curve.spans]
-        self.last_steps = last_steps
-        self._wanted = [name for name in metrics if name in curve.metrics]
-        self._blocks = list(curve.blocks)
-        self._kept = kept
-        columns = {name: column for name in self._wanted if (column := gathered.column(name))}
-        walls = gathered.walls[:]
-        self._last = Piece(curve.first, gathered.steps[:], walls, _is_whole(walls), columns)
-
-    def pieces(self) -> Iterator[Piece]:
-        """The curve from its first row to its last."""
-        begin = 0
-        for block in self._blocks:
-            assert self._kept is not None  # noqa: S101 - where else should it be
-            yield self._stored(self._kept.map(), begin, block)
-            begin += block.rows
-        if self._last.steps:
-            yield self._last
-
-    def _stored(self, memory: memoryview, begin: int, block: Block) -> Piece:
-        rows, size = block.rows, 8 * block.rows
-        columns = {name: _column(memory, rows, block.columns[name]) for name in self._wanted if name in block.columns}
-        steps = memory[block.steps : block.steps + size].cast("q")
-        walls = memory[block.steps + size : block.steps + 2 * size].cast("d")
-        return Piece(begin, steps, walls, block.timed, columns)
-
-
-def _column(memory: memoryview, rows: int, stored: Stored) -> Column:
-    nodes = -(-rows // NODE)
-    lows = stored.offset + 8 * rows
-    highs, bad = lows + 8 * nodes, lows + 16 * nodes
-    return Column(
-        memory[stored.offset : lows].cast("d"),
-        memory[lows:highs].cast("d"),
-        memory[highs:bad].cast("d"),
-        memory[bad : bad + 8 * stored.bad].cast("q"),
-        stored.whole,
-    )

@@ -52,26 +52,30 @@ class Cuts:
 
     An attempt that resumed from step r takes the place of everything earlier attempts did after r. One that
     does not say where it resumed is taken to replace everything from its own first train step on.
+
+    Args:
+        began: what was found in the events before, to go on from there.
     """
 
-    def __init__(self) -> None:
-        self._attempts: dict[int, int | None] = {}
+    def __init__(self, began: Mapping[int, int | None] | None = None) -> None:
+        self.began: dict[int, int | None] = dict(began or {})
+        """For each attempt the step that it continued after, None as long as that is not known."""
 
     def add(self, attempt: int, event: Event) -> None:
         """Take in the next event of the rank, which is of this attempt."""
-        if self._attempts.get(attempt) is None:
+        if self.began.get(attempt) is None:
             began = event.step - 1 if event.phase == "train" else None
-            self._attempts[attempt] = began if event.resumed_from is None else event.resumed_from
+            self.began[attempt] = began if event.resumed_from is None else event.resumed_from
 
     @property
     def last_steps(self) -> dict[int, int]:
         """For each attempt that a later one branched off from: its last step that still counts."""
         found: dict[int, int] = {}
         least = math.inf
-        for attempt in sorted(self._attempts, reverse=True):
+        for attempt in sorted(self.began, reverse=True):
             if least < math.inf:
                 found[attempt] = int(least)
-            start = self._attempts[attempt]
+            start = self.began[attempt]
             least = least if start is None else min(least, start)
         return found
 
