@@ -16,8 +16,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from rldk.dashboard.charts import Series
+from rldk.dashboard.entry import Entry, State
 from rldk.dashboard.judge import PlacedSeam
-from rldk.dashboard.watched import Entry, State
 from rldk.io.codec import encode
 from rldk.io.writer import open_writer
 from tests.dashboard.served import Served, events, frames, served, steps

@@ -82,6 +82,7 @@ def serve(
     link = f"http://{name}:{sockets[0].getsockname()[1]}/?t={token}"
 
     def ready() -> None:
+        """Say where the server is, as soon as it listens."""
         if not (PAGE / CHARTS).is_file():
             click.echo(_NO_CHARTS, err=True)
         click.echo(f"serving {folder}; Ctrl-C stops it\n\n    {link}\n")

@@ -10,6 +10,8 @@ kept        where columns are kept on disk
 charts      thins columns to what a screen can show
 judge       runs the rules over a run, and finds its seams
 watched     a run that is being watched
+entry       what the list of runs says of a run
+details     what is told of a run alone
 tail        the threads that read all runs
 hub         hands out what comes to all who listen
 cursor      where a listener stands in every run

@@ -17,6 +17,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from rldk.dashboard.charts import Axis, Query
 from rldk.dashboard.cursor import packed, unpacked
+from rldk.dashboard.details import details_of
+from rldk.dashboard.entry import entry_of
 from rldk.dashboard.frames import VERSION
 from rldk.dashboard.reports import Reports
 from rldk.report.html import CHARTS, PAGE
@@ -141,8 +143,9 @@ class _Answers:
         run = await self._run(request)
 
         def content() -> dict[str, Any]:
+            """All of it, read in another thread."""
             cursor = self._cursor(run)
-            return {"v": VERSION, "run": run.entry(), "cursor": cursor, **run.details()}
+            return {"v": VERSION, "run": entry_of(run), "cursor": cursor, **details_of(run)}
 
         with self._watcher.asked():
             return _json(await asyncio.to_thread(content))
@@ -158,6 +161,7 @@ class _Answers:
         query = _query(request, run)
 
         def content() -> bytes:
+            """The curves as JSON, made in another thread."""
             cursor, progress = self._cursor(run), run.progress
             found = run.series(query)
             ends = [end for each in found if each.x for end in (each.x[0], each.x[-1])]

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
     from rldk.dashboard.cursor import Places
+    from rldk.dashboard.entry import Entry
     from rldk.dashboard.foreign import Tail
     from rldk.dashboard.tail import Watcher
-    from rldk.dashboard.watched import Entry, Watched
+    from rldk.dashboard.watched import Watched
     from rldk.ingest.account import PassedOver
     from rldk.io.log_tail import Chunk
     from rldk.io.position import Position

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rldk.dashboard.charts import Query
+from rldk.dashboard.entry import entry_of
 from rldk.report.render import IMPORTANT, sparkline
 from rldk.report.words import duration, number, plural
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from rldk.dashboard.charts import Series
-    from rldk.dashboard.watched import Entry, Watched
+    from rldk.dashboard.entry import Entry
+    from rldk.dashboard.watched import Watched
 
 __all__ = ["pace", "remaining", "screen"]
 
@@ -51,7 +53,7 @@ def screen(runs: Sequence[Watched], width: int, height: int) -> RenderableType:
         width: columns of the terminal.
         height: its lines.
     """
-    entries = sorted(((run.entry(), run) for run in runs), key=lambda pair: -pair[0].updated)
+    entries = sorted(((entry_of(run), run) for run in runs), key=lambda pair: -pair[0].updated)
     if not entries:
         return Text("no run yet; they appear here as they begin", style="dim")
     entry, run = entries[0]

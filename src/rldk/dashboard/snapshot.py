@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from rldk.dashboard.catalogue import Catalogue
 from rldk.dashboard.charts import Axis, Query
+from rldk.dashboard.details import details_of
+from rldk.dashboard.entry import entry_of
 from rldk.dashboard.frames import VERSION
 from rldk.dashboard.watched import Watched
 from rldk.errors import RunNotFoundError
@@ -43,9 +45,9 @@ def snapshot(path: Path, verdict: Verdict) -> dict[str, Any]:
         while run.advance(math.inf):
             pass
         run.verdict = verdict
-        entry = run.entry()
+        entry = entry_of(run)
         series = {axis: _series(run, axis) for axis in get_args(Axis)}
-        details = {"v": VERSION, "run": entry, "cursor": "", **run.details()}
+        details = {"v": VERSION, "run": entry, "cursor": "", **details_of(run)}
     finally:
         run.close()
     alerts = {"v": VERSION, "id": entry.id, "progress": 1.0, "verdict": verdict}

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
 from rldk.dashboard.catalogue import Catalogue, Found
+from rldk.dashboard.entry import entry_of
 from rldk.dashboard.kept import trim
 from rldk.dashboard.watched import Watched
 from rldk.errors import RLDKError
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from rldk.dashboard.entry import Entry
     from rldk.dashboard.foreign import Tail
-    from rldk.dashboard.watched import Entry
     from rldk.ingest.account import PassedOver
     from rldk.io.log_tail import Chunk
     from rldk.io.position import Position
@@ -282,7 +283,7 @@ class Watcher:
             if not (run.changed or whole or run_id not in self._entries or self._is_open(run_id)):
                 continue
             run.changed = False
-            entry = run.entry()
+            entry = entry_of(run)
             if entry != self._entries.get(run_id):
                 self._entries[run_id] = entry
                 changed.append(entry)

@@ -1,4 +1,4 @@
-"""A run that is being watched: its columns, its verdict, its entry in the list."""
+"""A run that is being watched: what was read of it, and what the rules say of it so far."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import logging
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Final
 
 from rldk.dashboard.charts import Query, Series, clock, join, series
 from rldk.dashboard.columns import Columns
@@ -16,60 +14,22 @@ from rldk.dashboard.judge import Judge, PlacedSeam
 from rldk.dashboard.kept import Kept, keep
 from rldk.errors import RLDKError
 from rldk.io.log_tail import LogTail, near_end
-from rldk.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rldk.alerts import Verdict
     from rldk.dashboard.catalogue import Found
-    from rldk.io.manifest import Manifest, Outcome
     from rldk.io.position import Position
 
-__all__ = ["Entry", "State", "Watched"]
-
-State = Literal["training", "stalled", "finished", "interrupted", "crashed", "unknown"]
+__all__ = ["Watched"]
 
 _log: Final = logging.getLogger(__name__)
-_ENDED: Final[dict[Outcome, State]] = {
-    "completed": "finished",
-    "interrupted": "interrupted",
-    "stopped_by_rule": "interrupted",
-    "crashed": "crashed",
-}
 _NEWEST: Final = 4 * 10**6
 """So many bytes at the end of a log are read first, when there is much more before them."""
-_STALLED: Final = 120.0
-"""Seconds without an event, or ten times as long as between two events, after which a run is called stalled."""
 _VERDICT: Final = 0.5
 _PROVISIONAL: Final = 5.0
 """Seconds between two verdicts on a run, and while there is much to be read before the next."""
-
-
-class Entry(msgspec.Struct, kw_only=True):
-    """What the list of runs says of a run."""
-
-    id: str
-    name: str
-    path: str
-    adapter: str
-    framework: str | None
-    algorithm: str | None
-    axis: str
-    state: State
-    state_detail: str
-    steps: tuple[int, int] | None
-    total_steps: int | None
-    events: int
-    attempts: int
-    ranks: list[int]
-    updated: float
-    health: str | None
-    verdict: str | None
-    alerts: dict[str, int]
-    progress: float
-    problems: int
-    error: str | None
 
 
 class Watched:
@@ -80,7 +40,6 @@ class Watched:
         folder: what the cache knows the run by, with its path.
         judged: whether the rules are run.
         clock: the monotonic clock.
-        now: the clock that the files' times are of.
     """
 
     def __init__(
@@ -90,7 +49,6 @@ class Watched:
         *,
         judged: bool = True,
         clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], float] = time.time,
     ) -> None:
         self.found = found
         self.error: str | None = None
@@ -98,15 +56,13 @@ class Watched:
         """Whether the entry may be another one than before."""
         self.verdict: Verdict | None = None
         self._key = f"{folder}\n{found.path}\n{found.lowest}"
-        self._clock, self._now = clock, now
+        self._clock = clock
         self._lock = threading.Lock()
-        self._manifest: Manifest | None = None
-        self._entry: Entry | None = None
         self._verdict_at = 0.0
         self._judged = False
         self._wants_judge = judged
         self._judge: Judge | None = None
-        self._axis = _axis(found)
+        self.axis = _axis(found)
         self._begin()
 
     def _begin(self) -> None:
@@ -242,6 +198,11 @@ class Watched:
         """Where attempts took over from the ones before."""
         return list(self._judge.seams) if self._judge else []
 
+    @property
+    def problems(self) -> list[dict[str, Any]]:
+        """What is wrong in its log, as far as the rules have seen it."""
+        return self._judge.problems if self._judge else []
+
     def series(self, query: Query) -> list[Series]:
         """The curves that are asked for."""
         with self._lock:
@@ -260,97 +221,6 @@ class Watched:
         """The names of all metrics, in the order in which they first came."""
         newest = self.newest
         return list(dict.fromkeys(self.columns.metrics + (newest.metrics if newest else [])))
-
-    def entry(self) -> Entry:
-        """What the list of runs says of it."""
-        found, columns = self.found, self.columns
-        updated = self._updated()
-        self._manifest = manifest = found.manifest
-        state, detail = self._state(updated, manifest)
-        info = columns.facts
-        attempts = manifest.attempts if manifest else []
-        seen = len(columns.resumed_from)
-        return Entry(
-            id=found.id,
-            name=found.name,
-            path=found.path,
-            adapter=found.unit.adapter.name,
-            framework=(manifest.framework if manifest else None) or _text(info.get("framework")),
-            algorithm=(manifest.algorithm if manifest else None) or _text(info.get("algorithm")),
-            axis=self._axis,
-            state=state,
-            state_detail=detail,
-            steps=_steps(self.newest or columns, columns),
-            total_steps=_total_steps(manifest),
-            events=columns.events,
-            attempts=max(seen, len(attempts)),
-            ranks=found.ranks,
-            updated=updated,
-            health=self.verdict.health if self.verdict else None,
-            verdict=self.verdict.sentence if self.verdict else None,
-            alerts=self._alerts(),
-            progress=round(self.progress, 3),
-            problems=columns.problems,
-            error=self.error,
-        )
-
-    def _updated(self) -> float:
-        try:
-            return self.found.updated()
-        except (OSError, RLDKError):
-            return 0.0
-
-    def _alerts(self) -> dict[str, int]:
-        counts = {"critical": 0, "warning": 0, "info": 0}
-        for alert in self.verdict.alerts if self.verdict else ():
-            counts[alert.severity] += alert.state == "firing"
-        return counts
-
-    def _state(self, updated: float, manifest: Manifest | None) -> tuple[State, str]:
-        quiet = self._now() - updated
-        last = manifest.attempts[-1] if manifest and manifest.attempts else None
-        if self.found.is_held:
-            if quiet > max(_STALLED, 10 * self._pace()):
-                return "stalled", "a process holds the log and writes nothing"
-            return "training", "a process is writing the log"
-        if last and last.outcome:
-            return _ENDED[last.outcome], last.outcome_detail
-        if last:
-            return "crashed", "its process ended without a word"
-        if not self.found.logs and quiet < _STALLED:
-            return "training", "the log has grown a moment ago"
-        return "unknown", "nothing says how it ended"
-
-    def _pace(self) -> float:
-        """Seconds between two events of training, as far as the log says."""
-        for view in self.columns.view([]):
-            if view.phase == "train" and view.rows > 1:
-                pieces = list(view.pieces())
-                span = pieces[-1].walls[-1] - pieces[0].walls[0]
-                return span / view.rows if span == span else 0.0  # noqa: PLR0124 - it may be NaN
-        return 0.0
-
-    def details(self) -> dict[str, Any]:
-        """What is told of a run alone: its curves, what its metrics mean, its seams."""
-        curves = []
-        for view in self.columns.view([]):
-            steps = [step for piece in view.pieces() for step in (piece.steps[0], piece.steps[-1])]
-            curves.append(
-                {
-                    "phase": view.phase,
-                    "eval_set": view.eval_set,
-                    "points": view.rows,
-                    "steps": [steps[0], steps[-1]] if steps else None,
-                    "metrics": view.metrics,
-                }
-            )
-        sources = {source.canonical: source for source in self.found.sources.values()}
-        return {
-            "curves": curves,
-            "metrics": {name: _meaning(name, sources) for name in self.metrics},
-            "seams": self.seams,
-            "problems": self._judge.problems if self._judge else [],
-        }
 
     def close(self) -> None:
         """Close what is open."""
@@ -371,38 +241,3 @@ def _axis(found: Found) -> str:
         return found.axis
     except (RLDKError, OSError):
         return "step"
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _steps(newest: Columns, columns: Columns) -> tuple[int, int] | None:
-    ends: list[int] = []
-    for each in (columns, newest):
-        for view in each.view([]):
-            if view.phase == "train" and view.rows:
-                pieces = list(view.pieces())
-                ends += [pieces[0].steps[0], pieces[-1].steps[-1]]
-    return (ends[0], ends[-1]) if ends else None
-
-
-def _total_steps(manifest: Manifest | None) -> int | None:
-    """How many steps the trainer plans, when it says so."""
-    for attempt in reversed(manifest.attempts if manifest else []):
-        for place in (attempt.facts, attempt.trainer):
-            for name in ("total_steps", "max_steps"):
-                value = place.get(name)
-                if type(value) is int and value > 0:
-                    return value
-    return None
-
-
-def _meaning(name: str, sources: dict[str, Any]) -> dict[str, Any]:
-    stem = f"{name.partition('/')[0]}/<f>" if name.startswith("reward_component") else name
-    metric = METRICS.get(stem)
-    return {
-        "unit": metric.unit if metric else None,
-        "meaning": metric.meaning if metric else None,
-        "source": sources.get(name),
-    }
