@@ -473,7 +473,7 @@ def test_the_example_of_the_reference(folder: Path, cache: Path) -> None:
 def test_every_frame_and_field_is_documented() -> None:
     """The reference of the stream names every type of frame, every state, and every field of entries and series."""
     page = (ROOT / "docs/reference/stream.md").read_text(encoding="utf-8")
-    source = (ROOT / "src/rldk/dashboard/hub.py").read_text(encoding="utf-8")
+    source = (ROOT / "src/rldk/dashboard/listener.py").read_text(encoding="utf-8")
     types = set(re.findall(r'frame\("([a-z]+)"', source))
     fields = {*Entry.__struct_fields__, *Series.__struct_fields__, *PlacedSeam.__struct_fields__}
 

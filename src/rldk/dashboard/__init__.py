@@ -13,6 +13,9 @@ watched     a run that is being watched
 entry       what the list of runs says of a run
 details     what is told of a run alone
 tail        the threads that read all runs
+ring        what was read last of a log
+known       what is known of all runs now
+listener    one who listens
 hub         hands out what comes to all who listen
 cursor      where a listener stands in every run
 frames      what is sent, as text
