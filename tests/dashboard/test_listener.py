@@ -109,6 +109,48 @@ def test_who_falls_behind_is_told_how_much_was_missed(folder: Path, monkeypatch:
     assert told(again) == ["hello", {"runs": ["r"]}, "live", [8]]
 
 
+def test_who_is_slow_before_it_has_come_to_the_ring(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads the log, and waits while the ring goes on and drops what was to come next, reads on in the log."""
+    monkeypatch.setattr(ring_module, "_SIZE", 1)
+    write(folder, "r", range(3))
+    with stage(folder) as found:
+        found.begin("r", 0)
+
+        async def run() -> list[dict[str, Any]]:
+            async with aclosing(listen(found.known, None, {})) as frames:
+                before = await take(frames, 3)
+                for steps in ([3], [4, 5], [6, 7], [8]):
+                    write(folder, "r", steps)
+                    found.read("r")
+                return before + await take(frames, 3)
+
+        frames = asyncio.run(run())
+
+    assert told(frames) == ["hello", {"runs": ["r"]}, [0, 1, 2], [3, 4, 5, 6, 7], "live", [8]]
+
+
+def test_who_is_slow_when_it_was_given_more_than_the_ring_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read of the log and cut off, since the ring had it, is read again when the ring has it no more."""
+    monkeypatch.setattr(ring_module, "_SIZE", 1)
+    write(folder, "r", range(3))
+    with stage(folder) as found:
+        found.begin("r", 0)
+        write(folder, "r", [3])
+        found.read("r")
+
+        async def run() -> list[dict[str, Any]]:
+            async with aclosing(listen(found.known, None, {})) as frames:
+                before = await take(frames, 3)
+                for steps in ([4, 5], [6]):
+                    write(folder, "r", steps)
+                    found.read("r")
+                return before + await take(frames, 3)
+
+        frames = asyncio.run(run())
+
+    assert told(frames) == ["hello", {"runs": ["r"]}, [0, 1, 2], [3, 4, 5], "live", [6]]
+
+
 def test_several_ranks_are_live_together(folder: Path) -> None:
     """A run is live when each of its ranks has been given up to its ring, which takes longer for a long log."""
     write(folder, "r", range(2))

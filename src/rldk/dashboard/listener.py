@@ -302,5 +302,10 @@ class _Listener:
         self._stand(run, rank, chunk.end)
         feed.position = chunk.end
         yield frame("events", self._cursor, text)
-        if place(chunk.end) >= place(bound):
+        if place(chunk.end) < place(bound):
+            return
+        if number >= ring.first:
             feed.join(ring, number)
+        else:
+            # While this was sent the ring went on: the log is read on, from behind what was cut off.
+            feed.close()
