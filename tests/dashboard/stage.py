@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rldk.dashboard.catalogue import Catalogue
 from rldk.dashboard.frames import lines
 from rldk.dashboard.known import Known
 from rldk.dashboard.tail import Watcher
+from rldk.dashboard.watched import Watched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -66,6 +69,18 @@ def stage(folder: Path, heartbeat: float = 60.0) -> Iterator[Stage]:
         yield found
     finally:
         found.close()
+
+
+def watched(folder: Path, *, judged: bool = True) -> list[Watched]:
+    """The runs in a folder, read to their ends, and judged if they are to be."""
+    catalogue = Catalogue(folder)
+    catalogue.look()
+    runs = [Watched(found, str(folder), judged=judged) for found in catalogue.runs.values()]
+    for run in runs:
+        while run.advance(math.inf):
+            pass
+        run.close()
+    return runs
 
 
 async def take(frames: AsyncGenerator[str], count: int) -> list[dict[str, Any]]:

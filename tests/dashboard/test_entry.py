@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from rldk.dashboard.catalogue import Catalogue
-from rldk.dashboard.details import details_of
 from rldk.dashboard.entry import Entry, entry_of
-from rldk.dashboard.watched import Watched
 from rldk.io.codec import encode
 from rldk.io.manifest import Attempt, Manifest
 from rldk.io.segments import run_log
 from rldk.io.writer import open_writer
-from rldk.metrics import METRICS
-from tests.runs import eval_event, make_event, write_attempt, write_manifest
+from tests.dashboard.stage import watched
+from tests.runs import make_event, write_attempt, write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,18 +23,6 @@ if TYPE_CHECKING:
     from rldk.io.manifest import Outcome
 
 pytestmark = pytest.mark.usefixtures("cache")
-
-
-def watched(folder: Path) -> Watched:
-    """The run in a folder, read and judged to its end."""
-    catalogue = Catalogue(folder)
-    catalogue.look()
-    (found,) = catalogue.runs.values()
-    run = Watched(found, str(folder))
-    while run.advance(math.inf):
-        pass
-    run.close()
-    return run
 
 
 def written(folder: Path, seconds: Iterable[int] = range(3)) -> Path:
@@ -59,7 +43,7 @@ def test_all_that_is_said(folder: Path) -> None:
         facts={"total_steps": 3},
     )
     write_manifest(run_log(path), Manifest(run_id="r", framework="trl", algorithm="grpo", attempts=[attempt]))
-    run = watched(folder)
+    (run,) = watched(folder)
     assert run.verdict
 
     assert entry_of(run) == Entry(
@@ -104,7 +88,7 @@ def test_how_it_ended(folder: Path, outcome: Outcome | None, state: tuple[str, s
     last = Attempt(attempt=2, started="2026-01-31T23:59:59.000000Z", outcome=outcome, outcome_detail="why")
     write_manifest(run_log(path), Manifest(run_id="r", attempts=[first, last]))
 
-    entry = entry_of(watched(folder))
+    entry = entry_of(*watched(folder))
 
     assert (entry.state, entry.state_detail) == state
     assert entry.attempts == 2
@@ -120,7 +104,7 @@ def test_a_run_that_stalls(folder: Path, apart: int, quiet: float, state: str) -
     for step in range(3):
         writer.write(make_event(step, wall_time=float(step * apart)))
     os.utime(writer.path, (1000.0, 1000.0))
-    entry = entry_of(watched(folder), now=lambda: 1000.0 + quiet)
+    entry = entry_of(*watched(folder), now=lambda: 1000.0 + quiet)
     writer.close()
 
     assert entry.state == state
@@ -133,7 +117,7 @@ def test_a_foreign_log_that_grows(folder: Path, quiet: float, state: str) -> Non
     path.write_text("".join(json.dumps({"step": step, "loss": 1.0}) + "\n" for step in range(3)))
     os.utime(path, (1000.0, 1000.0))
 
-    assert entry_of(watched(folder), now=lambda: 1000.0 + quiet).state == state
+    assert entry_of(*watched(folder), now=lambda: 1000.0 + quiet).state == state
 
 
 def test_an_old_log_that_nobody_holds(folder: Path) -> None:
@@ -141,7 +125,7 @@ def test_an_old_log_that_nobody_holds(folder: Path) -> None:
     info = {"run_id": "r", "phase": "train", "framework": "openrlhf", "algorithm": "ppo"}
     path = folder / "r_events.jsonl"
     path.write_bytes(b"".join(encode(make_event(step, model_info=info)) for step in range(2)))
-    entry = entry_of(watched(folder))
+    entry = entry_of(*watched(folder))
 
     assert (entry.state, entry.state_detail) == ("unknown", "nothing says how it ended")
     assert (entry.framework, entry.algorithm, entry.total_steps) == ("openrlhf", "ppo", None)
@@ -150,37 +134,8 @@ def test_an_old_log_that_nobody_holds(folder: Path) -> None:
 def test_a_log_that_went(folder: Path) -> None:
     """Of a run whose files are gone it is said what was read, and that it was written at no time."""
     path = written(folder)
-    run = watched(folder)
+    (run,) = watched(folder)
     path.unlink()
     entry = entry_of(run)
 
     assert (entry.updated, entry.events, entry.steps) == (0.0, 3, (0, 2))
-
-
-def test_details(folder: Path) -> None:
-    """A run alone: its curves, what its metrics mean, its seams, and what is wrong in its log."""
-    metrics: dict[str, Any] = {"loss": 1.0, "own": 2.0, "reward_component/format": 0.5}
-    write_attempt(folder, [make_event(step, metrics=metrics) for step in range(3)])
-    path = write_attempt(folder, [make_event(2), eval_event(2, "math", metrics={"own": 1.0})], resumed_from=1)
-    with path.open("ab") as file:
-        file.write(b"{]\n")
-    run = watched(folder)
-    found = details_of(run)
-
-    assert found["curves"] == [
-        {"phase": "train", "eval_set": None, "points": 4, "steps": [0, 2], "metrics": list(metrics)},
-        {"phase": "eval", "eval_set": "math", "points": 1, "steps": [2, 2], "metrics": ["own"]},
-    ]
-    assert found["metrics"] == {
-        "loss": {"unit": METRICS["loss"].unit, "meaning": METRICS["loss"].meaning, "source": None},
-        "own": {"unit": None, "meaning": None, "source": None},
-        "reward_component/format": {
-            "unit": METRICS["reward_component/<f>"].unit,
-            "meaning": METRICS["reward_component/<f>"].meaning,
-            "source": None,
-        },
-    }
-    assert [(seam.attempt, seam.resumed_from) for seam in found["seams"]] == [(2, 1)]
-    assert [(each["file"], each["kind"], each["line"]) for each in found["problems"]] == [
-        ("r_events.jsonl", "bad_json", 6)
-    ]

@@ -11,32 +11,21 @@ import pytest
 from rich.console import Console
 
 from rldk.alerts import Alert
-from rldk.dashboard.catalogue import Catalogue
 from rldk.dashboard.entry import entry_of
 from rldk.dashboard.screen import pace, remaining, screen
-from rldk.dashboard.watched import Watched
 from rldk.io.manifest import Attempt, Manifest
 from rldk.io.segments import run_log
 from rldk.io.writer import open_writer
+from tests.dashboard.stage import watched
 from tests.runs import eval_event, make_event, write_attempt, write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from rldk.dashboard.watched import Watched
+
 pytestmark = pytest.mark.usefixtures("cache")
-
-
-def watched(folder: Path, *, judged: bool = False) -> list[Watched]:
-    """The runs in a folder, read to their ends."""
-    catalogue = Catalogue(folder)
-    catalogue.look()
-    runs = [Watched(found, str(folder), judged=judged) for found in catalogue.runs.values()]
-    for run in runs:
-        while run.advance(math.inf):
-            pass
-        run.close()
-    return runs
 
 
 def shown(runs: Sequence[Watched], width: int = 80, height: int = 24) -> list[str]:
@@ -72,7 +61,7 @@ def test_a_run(folder: Path) -> None:
     write_attempt(folder, [*events, eval_event(7, "math", metrics={"accuracy": 0.5})])
     write_attempt(folder, [make_event(8, metrics={"loss": 0.0})], resumed_from=7)
 
-    assert shown(watched(folder)) == [
+    assert shown(watched(folder, judged=False)) == [
         "r  unknown  nothing says how it ended",
         "step 8, 10 events, 2 attempts",
         "                                 last        min        max",
@@ -141,7 +130,7 @@ def test_alerts(folder: Path) -> None:
     """Those that are firing stand above the metrics, four of them; of another run they are counted."""
     write(folder, "old", updated=1000.0)
     write(folder, "new", updated=2000.0)
-    runs = watched(folder, judged=True)
+    runs = watched(folder)
     for run in runs:
         assert run.verdict
         alerts = (alert(9, "resolved"), *map(alert, range(6)))
