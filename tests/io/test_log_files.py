@@ -45,7 +45,6 @@ def test_one_after_the_other(log: Log) -> None:
     """After each segment comes the next one, plain or compressed, and after the last the live file."""
     files = LogFiles(log)
 
-    assert files.numbers() == [1, 2]
     assert [told(files.after(number)) for number in range(4)] == [
         ("r_events.000001.jsonl", 1, False, b"segment 1\n"),
         ("r_events.000002.jsonl.gz", 2, False, b"segment 2\n"),
@@ -62,7 +61,6 @@ def test_nothing_comes_after_the_last(tmp_path: Path, log: Log) -> None:
     assert LogFiles(log).after(2) is None
     assert told(LogFiles(run_log(alone)).after(0)) == (alone.name, 1, False, b"segment 1\n")
     assert LogFiles(run_log(alone)).after(1) is None
-    assert LogFiles(run_log(alone)).numbers() == []
 
 
 def test_a_file_is_opened_where_a_position_is(log: Log) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from rldk.errors import MissingExtraError
 from rldk.io import opened as module
+from rldk.io import segments
 from rldk.io.compression import compress
 from rldk.io.opened import newest_first, opened
 from rldk.io.segments import Log, Sealed, log_path, run_log, sealed_path, sealed_segments
@@ -178,10 +179,10 @@ def test_a_live_file_that_comes_while_the_others_are_listed_is_read(
     def listing(log: Log) -> list[Sealed]:
         if begun:
             writer.begin()
-            monkeypatch.setattr(module, "sealed_segments", sealed_segments)
+            monkeypatch.setattr(segments, "sealed_segments", sealed_segments)
         return sealed_segments(log)
 
-    monkeypatch.setattr(module, "sealed_segments", listing)
+    monkeypatch.setattr(segments, "sealed_segments", listing)
 
     assert _read(opened(writer.log)) == [1, 2, 3, 4, *[5] * begun]
 
@@ -203,7 +204,7 @@ def test_a_segment_compressed_meanwhile_is_looked_for_again(writer: Writer) -> N
 def test_a_segment_that_the_list_had_not_is_in_the_next_list(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list made while a segment is compressed may have it under neither name."""
     lists = [sealed_segments(writer.log)[1:], sealed_segments(writer.log)]
-    monkeypatch.setattr(module, "sealed_segments", lambda log: lists.pop(0) if lists else sealed_segments(log))
+    monkeypatch.setattr(segments, "sealed_segments", lambda log: lists.pop(0) if lists else sealed_segments(log))
 
     assert _read(opened(writer.log)) == [1, 2, 3, 4]
 

@@ -22,6 +22,7 @@ from rldk.io.segments import (
     log_path,
     new_run_id,
     run_log,
+    sealed_numbers,
     sealed_path,
     sealed_segments,
     segment_number,
@@ -184,7 +185,8 @@ def test_the_segments_of_a_log_are_in_the_order_of_their_numbers(tmp_path: Path)
     assert segments(log) == sealed
     log.path.touch()
     assert segments(log) == [*sealed, log.path]
-    assert [each.number for each in sealed_segments(log)] == [2, 10, 999_999, 1_000_000]
+    assert [each.number for each in sealed_segments(log)] == sealed_numbers(log) == [2, 10, 999_999, 1_000_000]
+    assert sealed_numbers(run_log(sealed[0])) == []
     assert [segment_number(path.name) for path in segments(log)] == [2, 10, 999_999, 1_000_000, None]
 
 

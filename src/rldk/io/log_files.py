@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple
 from rldk.io.compression import open_segment
 from rldk.io.position import HEAD, head_of
 from rldk.io.sealing import next_number
-from rldk.io.segments import COMPRESSIONS, has_segments, sealed_path, sealed_segments, segment_number
+from rldk.io.segments import COMPRESSIONS, has_segments, sealed_numbers, sealed_path, segment_number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,12 +60,6 @@ class LogFiles:
         self._log = log
         self._opener = None if links else _no_links
 
-    def numbers(self) -> list[int]:
-        """The numbers of the sealed segments."""
-        # A segment that is compressed while the folder is listed may be in neither form; the next list has it.
-        lists = [sealed_segments(self._log) for _ in range(2)] if has_segments(self._log) else []
-        return sorted({each.number for listed in lists for each in listed})
-
     def at(self, position: Position) -> LogFile | None:
         """The file that a position is in, open there; None when it is not there any more."""
         if not position.byte:
@@ -80,7 +74,7 @@ class LogFiles:
         """The first file of the log behind the segment of this number, open at its beginning; None without one."""
         while True:
             live = self.live()
-            later = [each for each in self.numbers() if each > number]
+            later = [each for each in sealed_numbers(self._log) if each > number]
             if later:
                 if live:
                     live.handle.close()
@@ -118,7 +112,7 @@ class LogFiles:
 
     def is_removed(self, number: int) -> bool:
         """Whether retention removed the segment of this number, so that the next one follows."""
-        return has_segments(self._log) and number not in self.numbers() and number < next_number(self._log)
+        return has_segments(self._log) and number not in sealed_numbers(self._log) and number < next_number(self._log)
 
     def is_sealed(self, number: int) -> bool:
         """Whether the segment of this number was sealed, though it may have been removed since."""

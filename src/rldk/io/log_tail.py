@@ -11,7 +11,7 @@ from rldk.io.position import HEAD, START, Position, head_of
 from rldk.io.problems import Problem
 from rldk.io.reader import blocks, damage
 from rldk.io.sealing import next_number
-from rldk.io.segments import has_segments
+from rldk.io.segments import has_segments, sealed_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ class LogTail:
     def to_end(self) -> None:
         """Go behind the last whole line that there is now."""
         self.close()
-        self._last, self._resuming = max(self._files.numbers(), default=-1), False
+        self._last, self._resuming = max(sealed_numbers(self.log), default=-1), False
         self.position = Position(self._last + 1, 0, 0, 0) if self._last > 0 else START
         while self.read():
             pass

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from rldk.io.compression import open_segment
-from rldk.io.segments import COMPRESSIONS, has_segments, sealed_path, sealed_segments, segment_number
+from rldk.io.segments import COMPRESSIONS, has_segments, sealed_numbers, sealed_path, segment_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def _listed(log: Log) -> tuple[list[int], Opened | None]:
     """The numbers of the sealed segments, and the file that was the live one when they were listed."""
     while True:
         live = _open_file(log.path)
-        numbers = _numbers(log)
+        numbers = sealed_numbers(log)
         if not has_segments(log) or _is_at(live, log.path):
             return numbers, live
         # It was sealed while the others were listed, so it may be among them.
@@ -79,20 +79,10 @@ def newest_first(log: Log) -> Iterator[Opened]:
     if live := _open_file(log.path):
         with live.file:
             yield live
-    for number in reversed(_numbers(log)):
+    for number in reversed(sealed_numbers(log)):
         if file := _open_sealed(log, number):
             with file.file:
                 yield file
-
-
-def _numbers(log: Log) -> list[int]:
-    """The numbers of the sealed segments.
-
-    A segment that is compressed while the folder is listed may be listed neither plain nor compressed; the next
-    list has it.
-    """
-    lists = [sealed_segments(log) for _ in range(2)] if has_segments(log) else []
-    return sorted({each.number for listed in lists for each in listed})
 
 
 def _open_sealed(log: Log, number: int) -> Opened | None:

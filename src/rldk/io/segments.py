@@ -26,6 +26,7 @@ __all__ = [
     "log_path",
     "new_run_id",
     "run_log",
+    "sealed_numbers",
     "sealed_path",
     "sealed_segments",
     "segment_number",
@@ -117,6 +118,16 @@ def sealed_segments(log: Log) -> list[Sealed]:
                 if sealed.number not in found or sealed.compression is None:
                     found[sealed.number] = sealed
     return [found[number] for number in sorted(found)]
+
+
+def sealed_numbers(log: Log) -> list[int]:
+    """The numbers of the sealed segments of a log, whatever its writer does at this moment.
+
+    A segment that is compressed while the folder is listed may be listed neither plain nor compressed; the next
+    list has it.
+    """
+    lists = [sealed_segments(log) for _ in range(2)] if has_segments(log) else []
+    return sorted({each.number for listed in lists for each in listed})
 
 
 def segment_number(name: str) -> int | None:
