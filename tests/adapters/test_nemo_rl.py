@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rldk.adapters.base import Certainty, Claim
+from rldk.adapters.base import Certainty, Claim, no
 from rldk.adapters.lines import read_head
 from rldk.adapters.nemo_rl import NeMoRLAdapter
 from tests.adapters.items import asides, bads, events, lines, survives
@@ -107,6 +107,17 @@ def test_many_damaged_series_are_told_in_short(tmp_path: Path) -> None:
 def test_what_is_said_of_a_file(content: str, expected: Claim, tmp_path: Path) -> None:
     """The form alone is that of any table."""
     assert NeMoRLAdapter().handles(content.encode(), tmp_path / "metrics.json") == expected
+
+
+def test_a_console_is_refused_with_what_to_read_instead(tmp_path: Path) -> None:
+    """Its numbers are rounded, and its steps begin again with each epoch."""
+    path = tmp_path / "console.log"
+    path.write_text("=== Step 1/9 ===\n(main pid=7) 📊 Training Results:\n(main pid=7)   • Loss: 0.5000\n")
+
+    assert NeMoRLAdapter().handles(read_head(path), path) == no(
+        "a console of NeMo-RL, which shows few metrics, with four decimals, by the step of an epoch; "
+        "its TensorBoard folder has all of them by train step"
+    )
 
 
 def test_whatever_is_damaged_nothing_else_is_raised(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from rldk.adapters.base import Aside, Bad, Certainty, Claim, FormatAdapter, Parsed, Reading, no
+from rldk.adapters.console import find_line, is_text
 from rldk.adapters.foreign_json import document
 from rldk.adapters.records import EventBuilder, run_name
 from rldk.io.event_schema import INT_MAX
@@ -28,6 +29,11 @@ _DIGITS: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 _VALIDATION: Final = re.compile(r"validation(?:-(?P<set>[^/]+))?/(?P<name>.+)")
 _MOST_FAULTS: Final = 5
 """How many series with something wrong are told one by one; the last of them stands for all others."""
+_RESULTS: Final = "📊 Training Results:".encode()
+_CONSOLE: Final = (
+    "a console of NeMo-RL, which shows few metrics, with four decimals, by the step of an epoch; "
+    "its TensorBoard folder has all of them by train step"
+)
 _BY_SECONDS: Final = Aside("series ray/...: by seconds since the run began, not by training step")
 _BY_OTHER: Final = Aside("series with points where there was no training step")
 
@@ -45,7 +51,8 @@ class NeMoRLAdapter(FormatAdapter):
     def handles(self, head: bytes, path: Path) -> Claim:
         """Whether the document has that form, and series that are called as NeMo-RL calls them."""
         if not _SHAPE.match(head):
-            return no("no JSON document {metric: {step: value}}")
+            shown = is_text(head) and find_line(head, path, _RESULTS, lambda text: text.startswith(_RESULTS.decode()))
+            return no(_CONSOLE if shown and shown.piece else "no JSON document {metric: {step: value}}")
         if not _OWN.search(head):
             return no("{name: {number: value}}, as of any table, without a series train/..., validation/... or ray/...")
         return Claim(Certainty.TYPICAL, "a JSON document {metric: {step: value}} with series of NeMo-RL")
