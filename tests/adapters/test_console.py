@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         "[2025-02-20 20:27:13,107] [INFO] [launch.py:319:sigkill_handler] ",
         "[INFO|trainer.py:2026] 2024-03-01 10:00:00,123 >> ",
         "2025-07-26 02:54:33,914 - __main__ - INFO - ",
+        "07/26/2025 02:54:33 - INFO - mine.callbacks - ",
+        "[INFO|2025-07-26 02:54:33] mine.callbacks:143 >> ",
         "2025-07-26 02:54:33.914 | INFO     | mine.loop:train:12 - ",
         "INFO:root:",
         "(main_task pid=123) [rank0]: 2025-02-20 20:27:13 ",

@@ -132,9 +132,18 @@ def test_a_record_that_cannot_be_read(tmp_path: Path) -> None:
     assert torn.startswith("<line>:3:97: expected a newline at the end of the last line, found 17 bytes without one")
 
 
-def test_what_llamafactory_prints_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "[INFO|callbacks.py:310] 2024-03-01 10:00:00,000 >> ",
+        "[INFO|2025-03-01 10:00:00] llamafactory.train.callbacks:143 >> ",
+        f"{bar(1)[1:]}[INFO|2025-03-01 10:00:00] llamafactory.train.callbacks:143 >> ",
+        "03/01/2024 10:00:00 - INFO - llmtuner.extras.callbacks - ",
+    ],
+)
+def test_what_llamafactory_prints_again(prefix: str, tmp_path: Path) -> None:
     """LLaMA-Factory prints each record a second time, rounded; where it alone prints, its are the records."""
-    again = "[INFO|callbacks.py:310] 2024-03-01 10:00:00,000 >> {'loss': 0.5000, 'learning_rate': 1e-05, 'epoch': 0.01}"
+    again = prefix + "{'loss': 0.5000, 'learning_rate': 1e-05, 'epoch': 0.01}"
     both = list(printed(tmp_path, f"{train(1)}\n{again}\n").items)
     alone = list(printed(tmp_path, f"{again}\n").items)
 

@@ -21,14 +21,16 @@ LIMIT: Final = 2**26
 """How far into a file is looked for a line, in bytes: launchers may print for long before training begins."""
 
 _TIME: Final = r"\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?"
+_DATE: Final = r"\d\d/\d\d/\d{4} \d\d:\d\d:\d\d"
 _LEVEL: Final = r"(?:TRACE|DEBUG|INFO|SUCCESS|NOTICE|WARNING|WARN|ERROR|CRITICAL)"
 _PREFIX: Final = re.compile(
     r"\((?:[^()\n]|\([^()\n]{0,80}\)){0,120}?\bpid=\d+(?:, ip=[^)\s]{1,60})?\) *"  # Ray: (main_task pid=1, ip=10.0.0.1)
     r"|\[?(?:rank|default)\d+\]?: ?"  # torchrun: [rank0]: and [default0]:
     r"|\d{1,4}: +(?=\S)"  # srun --label
-    rf"|\[{_TIME}\] *|{_TIME}(?: *[|-] *| +)"
+    rf"|\[{_TIME}\] *|(?:{_TIME}|{_DATE})(?: *[|-] *| +)"
     rf"|\[{_LEVEL}(?:[|:][^\]\n]{{1,120}})?\] *"  # [INFO] and [INFO|trainer.py:2026]
     rf"|[\w.]{{1,80}} - {_LEVEL} - "  # __main__ - INFO -
+    rf"|{_LEVEL} - [\w.]{{1,80}} - "  # INFO - __main__ -, as scripts of transformers log
     rf"|{_LEVEL} *\| [^|\n]{{1,160}}? - "  # loguru: INFO | module:function:12 -
     rf"|{_LEVEL}:[\w.]{{1,80}}: ?"  # INFO:root:
     rf"|{_LEVEL} [\w./]{{1,80}}:\d+ -- "  # Ray itself: INFO worker.py:1642 --

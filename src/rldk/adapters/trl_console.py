@@ -44,7 +44,7 @@ _STEP_KEYS: Final = ("step", "global_step", "global_step/max_steps")
 _LIKELY: Final = re.compile(r"\{'(?:loss|grad_norm|learning_rate|epoch|reward|eps|(?:eval|train)_\w+)':")
 """How a record begins that is worth a complaint when it cannot be read."""
 
-_REPEATED: Final = re.compile(r"callbacks(?:\.py)?:\d+\] |callbacks - ")
+_REPEATED: Final = re.compile(r"callbacks(?:\.py)?:\d+(?:\] | >> )|callbacks - ")
 """What LLaMA-Factory prints before the record it repeats, rounded, when the Trainer has printed it."""
 
 
