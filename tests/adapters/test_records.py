@@ -21,6 +21,8 @@ from rldk.io.problems import Problem
         ("runs/sarsa/metrics.jsonl.gz", "sarsa"),
         ("runs/sarsa/seed1.jsonl", "seed1"),
         ("runs/sarsa/train.log", "sarsa"),
+        ("runs/sarsa/console.log", "sarsa"),
+        ("runs/sarsa/running_log.txt", "sarsa"),
         ("runs/sarsa/logs/events.jsonl", "sarsa"),
         ("runs/a b/metrics.jsonl", "a-b"),
         ("runs/a b (2).csv", "a-b-2-"),

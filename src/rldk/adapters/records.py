@@ -43,9 +43,10 @@ _LONGEST: Final = 400
 """No number that a tool prints has more characters."""
 
 _PLAIN: Final = frozenset(
-    {"all_results", "events", "files", "history", "log", "logging", "logs", "metrics", "metrics_summary", "monitor"}
-    | {"nohup", "output", "progress", "results", "stdout", "tensorboard", "train", "train_log", "trainer_log"}
-    | {"trainer_state", "training", "training_history", "training_metrics", "wandb-history", "wandb-summary"}
+    {"all_results", "console", "events", "files", "history", "log", "logging", "logs", "metrics", "metrics_summary"}
+    | {"monitor", "nohup", "output", "progress", "results", "running_log", "stdout", "tensorboard", "train"}
+    | {"train_log", "trainer_log", "trainer_state", "training", "training_history", "training_metrics"}
+    | {"wandb-history", "wandb-summary"}
 )
 """Names of files that say nothing of the run; the name of their folder does."""
 
