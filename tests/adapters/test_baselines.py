@@ -20,7 +20,7 @@ PPO2 = "eprewmean,misc/nupdates,misc/time_elapsed,misc/total_timesteps\n20.5,1,2
 HER = "test/mean_Q,epoch,test/success_rate\n-1.5,0,0.25\n-2.5,1,0.5\n"
 SPINUP = "Epoch\tAverageEpRet\tTotalEnvInteracts\tTime\n0\t-1.5\t4000\t3.25\n"
 DQN = "% time spent exploring,episodes,mean 100 episode reward,steps\n98,100,10.5,1219\n97,200,11.0,2451\n"
-SAC = "mean 100 episode reward,n_updates,total timesteps\n20.5,901,1000\n"
+SAC = "ep_rewmean,mean 100 episode reward,n_updates,total timesteps\n20.25,20.5,901,1000\n"
 NO_STEP = "mean 100 episode reward,kl\n20.0,-1e-05\n21.0,0.5\n"
 JSON = '{"EpRewMean": 1.5, "TimestepsSoFar": 1000, "TimeElapsed": 2.5}\n'
 DASHES = "-" * 30 + "\n"
@@ -50,7 +50,7 @@ ROUNDED = "".join(
             {"% time spent exploring": 98, "episodes": 100, "reward_mean": 10.5},
             None,
         ),
-        (SAC, "environment step", [1000], {"reward_mean": 20.5, "n_updates": 901}, None),
+        (SAC, "environment step", [1000], {"ep_rewmean": 20.25, "reward_mean": 20.5, "n_updates": 901}, None),
         (NO_STEP, "row: one dump of the logger", [0, 1], {"reward_mean": 20.0, "kl": -1e-05}, None),
         (JSON, "environment step", [1000], {"reward_mean": 1.5, "TimeElapsed": 2.5}, 2.5),
         (EXACT, "environment step", [128, 25600], {"reward_mean": 9.5}, None),

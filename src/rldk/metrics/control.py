@@ -128,6 +128,9 @@ SOURCES: Final[tuple[Source, ...]] = (
         caveat=_TRAILING,
         reference="baselines/deepq/deepq.py",
     ),
+    _sb2(
+        "ep_rewmean", "reward_mean", reduction="mean over episodes", caveat=_TRAILING, versions="before ep_reward_mean"
+    ),
     _rllib("env_runners/episode_return_mean", "reward_mean", reduction="mean over episodes", caveat=_TRAILING),
     _rllib_old(
         "env_runners/episode_reward_mean", "reward_mean", reduction="mean over episodes", versions="old API stack"
