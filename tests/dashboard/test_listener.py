@@ -249,6 +249,20 @@ def test_a_run_that_goes(folder: Path) -> None:
     assert heard == [{found.ids["r"]}, set()]
 
 
+def test_a_run_that_went_before(folder: Path) -> None:
+    """Who begins later is not told of it, also when it is there again."""
+    write(folder, "r", range(2))
+    with stage(folder) as found:
+        found.known.forget([found.ids["r"]])
+        gone = told(taken(listen(found.known, None, {}), 2))
+        found.known.put(found.known.entries, {found.ids["r"]: '"r"'})
+        found.begin("r", 0)
+        back = told(taken(listen(found.known, None, {}), 4))
+
+    assert gone == ["hello", {"runs": []}]
+    assert back == ["hello", {"runs": ["r"]}, [0, 1], "live"]
+
+
 def test_a_run_that_goes_while_it_is_read(folder: Path) -> None:
     """The log is closed, and nothing more of it is given."""
     write(folder, "r", range(LONG))

@@ -158,7 +158,7 @@ class _Listener:
         if self._initial is not None and self._changes == known.changes:
             return found
         entries = self._newer(known.entries, self._listed)
-        gone = [run for change, run in known.gone if change > self._changes]
+        gone = [] if self._initial is None else [run for change, run in known.gone if change > self._changes]
         if entries or gone or self._initial is None:
             rest = f',"gone":{encoded(gone)}' if gone else ""
             found.append(frame("runs", self._cursor, f'"runs":[{",".join(entries)}]{rest}'))
