@@ -363,6 +363,10 @@ def test_rldks_own_logs(tmp_path: Path) -> None:
         (b'{"loss": 1.0, "step": 1}\n', "JSON without log_history"),
         (b"step,loss\n1,2\n", "no line with metrics among its 2 lines"),
         (b"launching\n{'round_1': 3, 'round_2': 4}\n", "no line with metrics among its 2 lines"),
+        (
+            b"go\n{'loss': 0.5, 'grad_norm': 1.\n5, 'epoch': 0.1}\n",
+            "no line with metrics among its 3 lines; line 2 begins like one, and is broken off",
+        ),
         (b"\0\0\0\0log", "it is no text"),
         (
             b"go\nTraceback (most recent call last):\n  x\nOSError: no\n",

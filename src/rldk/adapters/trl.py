@@ -12,7 +12,7 @@ from rldk.adapters.foreign_json import decode, objects
 from rldk.adapters.lines import read_head
 from rldk.adapters.rldk_events import RLDKEventsAdapter, read_run
 from rldk.adapters.trl_beside import RESULTS
-from rldk.adapters.trl_console import MARK, has_record, read_console
+from rldk.adapters.trl_console import MARK, has_broken_record, has_record, read_console
 from rldk.adapters.trl_results import is_results, read_results
 from rldk.adapters.trl_state import STATE, current_state, output_folder, read_state
 from rldk.errors import UnknownFormatError
@@ -85,9 +85,11 @@ def _find(head: bytes, path: Path) -> _Found:
     if record.piece:
         why = f"line {record.number} holds a dict of metrics, as a Trainer prints it"
         return _Found(Claim(Certainty.TYPICAL, why), read_console)
+    broken = find_line(head, path, MARK, has_broken_record)
+    cut = f"; line {broken.number} begins like one, and is broken off" if broken.piece else ""
     error = last_error(head, path)
     end = f"; its last traceback, line {error.number}: {error.text}" if error else ""
-    return found or _Found(no(f"no line with metrics among its {record.number} lines{end}"))
+    return found or _Found(no(f"no line with metrics among its {record.number} lines{cut}{end}"))
 
 
 def _find_in(folder: Path) -> _Found:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rldk.adapters.lines import Line
     from rldk.adapters.trl_algorithm import Trained
 
-__all__ = ["MARK", "has_record", "read_console"]
+__all__ = ["MARK", "has_broken_record", "has_record", "read_console"]
 
 MARK: Final = b"{'"
 """What every line with a record contains."""
@@ -70,6 +70,11 @@ class _Broken(NamedTuple):
 def has_record(text: str) -> bool:
     """Whether a part of a line holds a record, for `console.find_line`."""
     return any(isinstance(each, _Record) for each in _records(text, 0))
+
+
+def has_broken_record(text: str) -> bool:
+    """Whether a part of a line begins like a record and cannot be read, for `console.find_line`."""
+    return any(isinstance(each, _Broken) for each in _records(text, 0))
 
 
 def _records(text: str, at: int) -> Iterator[_Record | _Broken]:
