@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rldk.errors import IngestError
-from rldk.ingest import IngestReport, ingest_runs
+from rldk.ingest import IngestReport, ingest_runs, to_parquet
 from rldk.ingest.output import check_output, write_output
 from rldk.ingest.rows import LEADING
+from rldk.io.segments import run_log, sealed_path
+from tests.samples import an_event, write_log
 
 pq = pytest.importorskip("pyarrow.parquet")
 
@@ -141,3 +143,38 @@ def test_when_something_cannot_be_read_nothing_is_written(
 
     assert (tmp_path / name).read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", name]
+
+
+@pytest.mark.parametrize("source", ["mine.jsonl", "", "*.jsonl"])
+def test_what_is_read_is_not_written_over(tmp_path: Path, log: Path, source: str) -> None:
+    """Whether the source names the file, its folder or a pattern, and however the output is spelled."""
+    before = log.read_bytes()
+    (tmp_path / "inner").mkdir()
+    again = tmp_path / "inner" / ".." / log.name
+
+    with pytest.raises(FileExistsError, match="it is among what is read, and is not written over") as caught:
+        write_output(again, str(tmp_path / source), IngestReport())
+
+    assert (caught.value.filename, log.read_bytes()) == (str(again), before)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["inner", log.name]
+
+
+def test_no_segment_of_a_log_is_written_over(tmp_path: Path) -> None:
+    """Though only its live file is named."""
+    live = run_log(write_log(tmp_path / "r1_events.jsonl", [an_event(2)]))
+    sealed = write_log(sealed_path(live, 1), [an_event(1)])
+    before = sealed.read_bytes()
+
+    with pytest.raises(FileExistsError, match="it is among what is read"):
+        to_parquet(live.path, sealed)
+
+    assert sealed.read_bytes() == before
+
+
+def test_a_table_beside_the_logs_is_replaced(tmp_path: Path, log: Path) -> None:
+    """When it is of a form that is never read."""
+    for _ in range(2):
+        to_parquet(tmp_path, tmp_path / "x.parquet", history="all")
+
+    assert pq.read_table(tmp_path / "x.parquet").num_rows == len(RECORDS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [log.name, "x.parquet"]

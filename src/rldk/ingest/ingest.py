@@ -155,8 +155,9 @@ def to_arrow(source: Source, **options: Any) -> pa.Table:
 
 
 def to_parquet(source: Source, path: str | os.PathLike[str], **options: Any) -> None:
-    """Write the table of `to_arrow` to a Parquet file, put into place whole."""
-    ingest_table(source, Options(**options)).write_parquet(Path(path))
+    """Write the table of `to_arrow` to a Parquet file, put into place whole, and never over what is read."""
+    asked = Options(**options, output=Path(path))
+    ingest_table(source, asked).write_parquet(Path(path))
 
 
 def ingest_table(source: Source, options: Options, report: IngestReport | None = None) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
@@ -57,6 +58,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     history: History = "effective"
     filters: Sequence[Filter] = ()
     progress: Callable[[int], None] | None = None
+    output: Path | None = None
+    """The file that is to be written, which must not be one of those that are read."""
 
     def __post_init__(self) -> None:
         for name, choices in (("on_error", get_args(OnError)), ("history", get_args(History))):

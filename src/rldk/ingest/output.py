@@ -43,6 +43,8 @@ def check_output(path: Path) -> None:
 def write_output(path: Path | None, source: Source, report: IngestReport, **options: Any) -> None:
     """Ingest a source, and write the rows to a file, put into place whole; nowhere when there is no path.
 
+    A file of the source is never written over.
+
     Args:
         path: the file. In CSV, NaN and infinities are spelled out and what is absent is empty. In JSON lines,
             what is absent is left out, and `nonfinite` says what a null was that is no null of the source.
@@ -50,7 +52,7 @@ def write_output(path: Path | None, source: Source, report: IngestReport, **opti
         report: is filled with the account of every line.
         options: those of `rldk.ingest.ingest_runs`.
     """
-    asked = Options(**options)
+    asked = Options(**options, output=path)
     if path is None:
         for _ in ingest_rows(source, asked, report):
             pass

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
@@ -189,6 +190,7 @@ def find_units(
 
     Raises:
         UnknownFormatError: a file is of no format that is known, or a folder holds none that is.
+        FileExistsError: one of the files is the one that is to be written.
         OSError: something cannot be read.
     """
     search = _Search(options)
@@ -197,7 +199,15 @@ def find_units(
             search.folder(path, shown)
         else:
             search.file(path, shown)
-    return search.chosen(), search.passed_over
+    units = search.chosen()
+    if options.output:
+        _check_apart(options.output, [*search.files, *chain.from_iterable(map(unit_files, units))])
+    return units, search.passed_over
+
+
+def _check_apart(output: Path, files: Iterable[Path]) -> None:
+    if output.exists() and any(path.exists() and path.samefile(output) for path in files):
+        raise FileExistsError(errno.EEXIST, "it is among what is read, and is not written over", str(output))
 
 
 class _Search:
@@ -211,10 +221,13 @@ class _Search:
         """The runs by the path that is left when all links are followed."""
         self._named: set[str] = set()
         """Those that the user named one by one."""
+        self.files: list[Path] = []
+        """Every file that was looked at."""
         self.passed_over: list[PassedOver] = []
 
     def file(self, path: Path, shown: str) -> None:
         """Take a file that the user named."""
+        self.files.append(path)
         rotated = _is_rotated(path)
         if not path.is_file() and not rotated:
             raise UnknownFormatError(path, f"{_A_FILE}; sources are read twice, so save it to a file first")
@@ -243,6 +256,7 @@ class _Search:
 
     def _found(self, path: Path, root: Path, shown: str) -> bool:
         """Whether a file of a folder is part of a run, which is taken then."""
+        self.files.append(path)
         why = ""
         try:
             if not path.is_file():
