@@ -321,6 +321,15 @@ def test_a_metric_has_a_column_of_its_own() -> None:
     ]
 
 
+def test_a_metric_with_the_prefix_keeps_apart_from_one_without_it(write: WriteLog) -> None:
+    """Neither takes the place of the other in the table."""
+    log = write("mine.jsonl", {"step": 1, "rank": 0.5, "metrics.rank": 0.25, "metrics.loss": 1.0})
+    (run,) = runs(log)
+    (row,) = run.rows()
+
+    assert [column_name(name) for name in row.event.metrics] == ["metrics.rank", "metrics.metrics.rank", "metrics.loss"]
+
+
 RECORD = st.one_of(
     st.integers(0, 6).map(lambda step: {"step": step, "loss": 0.5}),
     st.integers(0, 6).map(lambda step: {"step": step, "acc": 0.5, "phase": "eval"}),

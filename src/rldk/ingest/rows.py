@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -34,10 +35,15 @@ COUNTS: Final = ("step", "attempt", "rank", "seed")
 LEADING: Final = ("run_id", "phase", "eval_set", "step", "wall_time", "timestamp", "attempt", "rank", "seed")
 """The first columns of every table; after them comes `rewound`, when all history is given."""
 
+_TAKEN: Final = re.compile(rf"(?:metrics\.)*(?:{'|'.join(LEADING)}|rewound|nonfinite)")
+
 
 def column_name(metric: str) -> str:
-    """The column of a metric: its own name, or `metrics.NAME` where that means something else."""
-    return f"metrics.{metric}" if metric in {*LEADING, "rewound", "nonfinite"} else metric
+    """The column of a metric: its own name, or `metrics.NAME` where that means something else.
+
+    A metric that is itself called `metrics.step` gets the prefix too, so that no two have one column.
+    """
+    return f"metrics.{metric}" if _TAKEN.fullmatch(metric) else metric
 
 
 class Row(NamedTuple):
