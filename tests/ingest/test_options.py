@@ -86,3 +86,12 @@ def test_a_field_map_that_cannot_be_meant_is_refused(field_map: dict[str, Any], 
         Options(field_map=field_map)
 
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("found", ["step=i", [("step", "i")]])
+def test_what_is_no_mapping_is_shown(found: Any) -> None:
+    """Beside what a field map looks like."""
+    with pytest.raises(TypeError, match=r"^field_map: expected a mapping, as") as caught:
+        Options(field_map=found)
+
+    assert str(caught.value).endswith(f", found {found!r}")

@@ -26,8 +26,11 @@ def check_field_map(field_map: Mapping[str, str]) -> None:
     """Do nothing when a field map can be meant as it is written.
 
     Raises:
+        TypeError: it is no mapping.
         ValueError: a name or a field is no text, name and field were mixed up, or two names have one field.
     """
+    if not isinstance(field_map, Mapping):
+        raise TypeError(f"field_map: expected a mapping, as {{'step': 'iteration'}}, found {field_map!r}")
     names: dict[str, str] = {}
     for name, field in field_map.items():
         if not (isinstance(name, str) and name and isinstance(field, str) and field):
@@ -49,6 +52,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How a source is read; `rldk.ingest.ingest_runs` says what each means.
 
     Raises:
+        TypeError: the field map is no mapping.
         ValueError: one has a value that it cannot have.
     """
 
