@@ -50,9 +50,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_sep("!", f"THE WEB PAGE WAS NOT TESTED: {why}", yellow=True, bold=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
+    """Debian's Chromium, without a window; while it is driven, no other event loop can run in this thread."""
     if why := missing():
         pytest.fail(why)
     from playwright.sync_api import sync_playwright
