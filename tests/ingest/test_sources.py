@@ -376,6 +376,33 @@ class TestAddresses:
         assert folders == [Path(each).parent.name for each in shown]
         assert not any(unit.path.exists() for unit in units)
 
+    @pytest.mark.parametrize(
+        ("address", "names"),
+        [
+            ("memory://[1] b/c[2].jsonl", ["c[2].jsonl"]),
+            ("memory://[1] b", ["c[2].jsonl", "d?.jsonl"]),
+            ("memory://[1] b/d?.jsonl", ["d?.jsonl"]),
+            ("memory://*b/?[[]*.jsonl", ["c[2].jsonl"]),
+        ],
+    )
+    def test_brackets_may_be_part_of_a_name(self, store: Any, address: str, names: list[str]) -> None:
+        """As on this machine, what is there goes before what a pattern would mean."""
+        for name in ("[1] b/c[2].jsonl", "[1] b/d?.jsonl", "1/c2.jsonl"):
+            store.pipe(f"/{name}", b'{"step": 1}\n')
+        with local(address) as places:
+            units, _ = find_units(places, Options())
+
+        assert [unit.path.name for unit in units] == names
+
+    def test_what_is_no_log_is_called_by_its_address(self, store: Any) -> None:
+        """Not by that of a copy which is gone."""
+        store.pipe("/bucket/empty.jsonl", b"")
+
+        for address in ("memory://bucket/empty.jsonl", "memory://bucket"):
+            with pytest.raises(UnknownFormatError) as caught, local(address) as places:
+                find_units(places, Options())
+            assert caught.value.path == Path(address)
+
     def test_of_a_log_all_segments_are_fetched(self, store: Any, tmp_path: Path) -> None:
         """By the address of its live file."""
         for number, name in enumerate(

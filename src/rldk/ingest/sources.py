@@ -146,25 +146,34 @@ def _fetched(address: str, folder: Path) -> list[tuple[Path, str]]:
         raise OSError(errno.EPROTONOSUPPORT, str(error), address) from error
     if files.protocol == ("file", "local"):
         return _expanded(root)
-    roots = sorted(files.glob(root)) if glob.has_magic(root) else [root]
+    is_pattern = glob.has_magic(root) and not files.exists(root)
+    roots = sorted(files.glob(root)) if is_pattern else [root]
     if not roots or not files.exists(roots[0]):
         raise FileNotFoundError(errno.ENOENT, "No such file or folder", address)
     store = folder / address.partition("://")[0]
-    shown = files.unstrip_protocol if glob.has_magic(root) else lambda _: address
+    shown = files.unstrip_protocol if is_pattern else lambda _: address
     return [(_copied(files, each, store), shown(each)) for each in roots]
 
 
 def _copied(files: Any, name: str, folder: Path) -> Path:
     """The copy of a file or a folder, under its whole name; of a log of RLDK, what belongs to it comes along."""
-    target = folder.joinpath(*(part for part in PurePosixPath(name).parts if part not in {"/", ".."}))
+    target = _inside(folder, name)
     if files.isdir(name):
         target.mkdir(parents=True, exist_ok=True)
-        files.get(f"{name.rstrip('/')}/", f"{target}/", recursive=True)
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for each in [name, *(_belonging(files, name, target) if is_log(target) else [])]:
-        files.get(each, str(target.with_name(PurePosixPath(each).name)))
+        copies = {each: _inside(target, each.removeprefix(name)) for each in files.find(name)}
+    else:
+        beside = _belonging(files, name, target) if is_log(target) else []
+        copies = {each: target.with_name(PurePosixPath(each).name) for each in [name, *beside]}
+    for copy in copies.values():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+    # Only a name in a list is never taken for a pattern, whatever brackets are in it.
+    files.get(list(copies), list(map(str, copies.values())))
     return target
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The place of a name of a store below a folder."""
+    return folder.joinpath(*(part for part in PurePosixPath(name).parts if part not in {"/", ".."}))
 
 
 def _belonging(files: Any, name: str, log: Path) -> list[str]:
@@ -195,10 +204,13 @@ def find_units(
     """
     search = _Search(options)
     for path, shown in places:
-        if path.is_dir():
-            search.folder(path, shown)
-        else:
-            search.file(path, shown)
+        try:
+            (search.folder if path.is_dir() else search.file)(path, shown)
+        except UnknownFormatError as error:
+            if error.path != path:
+                raise
+            # Of what was fetched, the copy is gone by the time anybody looks for it.
+            raise UnknownFormatError(Path(shown), error.reason, error.considered) from error
     units = search.chosen()
     if options.output:
         _check_apart(options.output, [*search.files, *chain.from_iterable(map(unit_files, units))])
