@@ -6,7 +6,9 @@ import { clockTick, duration, number, plural, tick } from "./words.js";
 
 const HEIGHT = 168;
 const TALL = 400;
-const TIMES = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200, 86400, 172800, 604800];
+const TIMES = [...steps(-6, -1), 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200, ...steps(0, 4).map((days) => days * 86400)];
+const LETTER = 6.5;
+const ROOM = 12;
 const MARK = 9;
 const LABELLED = 6;
 const NEAR = 0.02;
@@ -111,7 +113,8 @@ export class Chart {
 
   #plot(before) {
     const drawn = this.#series();
-    const same = this.u && this.shape === shape(drawn) && before.length === this.lines.length;
+    const shape = this.#shape(drawn);
+    const same = this.u && this.shape === shape && before.length === this.lines.length;
     const data = joined(drawn);
     if (same) {
       this.u.batch(() => {
@@ -121,7 +124,7 @@ export class Chart {
       return;
     }
     this.#clear();
-    this.shape = shape(drawn);
+    this.shape = shape;
     this.u = new globalThis.uPlot(this.#options(drawn), data, this.plot);
     this.#scale();
   }
@@ -141,9 +144,10 @@ export class Chart {
 
   #options(drawn) {
     const { colours } = this.board;
-    const distr = this.log ? (this.#least() > 0 ? 3 : 4) : 1;
+    const distr = this.#distr();
     const axis = { stroke: colours.faint, font: "11px system-ui, sans-serif", grid: { stroke: colours.grid, width: 1 }, ticks: { show: false } };
     const isTime = this.board.model.axis === "wall_time";
+    const spoken = isTime ? clockTick : tick;
     return {
       width: this.plot.clientWidth,
       height: this.card.classList.contains("large") ? TALL : HEIGHT,
@@ -156,8 +160,21 @@ export class Chart {
       },
       scales: { x: { time: false, auto: false }, y: { distr, asinh: this.#bend(), range: { 1: ranged, 3: rangedByFactor }[distr] } },
       axes: [
-        { ...axis, size: 26, gap: 6, values: (u, splits) => splits.map(isTime ? clockTick : tick), ...(isTime ? { incrs: TIMES } : { incrs: [1, 2, 5, ...steps()] }), space: 44 },
-        { ...axis, size: 48, gap: 6, values: (u, splits) => splits.map((value) => (value === null ? "" : tick(value))), space: distr === 1 ? 34 : 22 },
+        {
+          ...axis,
+          size: 26,
+          gap: 6,
+          incrs: isTime ? TIMES : steps(0, 15),
+          values: (u, splits, at, space, step) => splits.map((value) => spoken(value, step)),
+          space: (u, at, min, max) => wide([min, max].map((end) => spoken(isTime ? end : Math.round(end), (max - min) / 4)), 44),
+        },
+        {
+          ...axis,
+          size: (u, texts) => wide(texts, 48),
+          gap: 6,
+          values: (u, splits, at, space, step) => splits.map((value) => (value === null ? "" : distr === 1 ? tick(value, step) : tick(Number(value.toPrecision(3))))),
+          space: distr === 1 ? 34 : 22,
+        },
       ],
       series: [{}, ...drawn.map((each) => this.#line(each))],
       hooks: {
@@ -180,6 +197,17 @@ export class Chart {
       dash: isEval ? [6, 3] : undefined,
       points: isEval && kind !== "smooth" ? { show: true, size: 6, fill: colour } : { size: 5, fill: colour, ...(x.length < 2 ? { show: true } : {}) },
     };
+  }
+
+  /** How values are spread over the scale: evenly (1), by their logarithm (3), or by that on both sides of 0 (4). */
+  #distr() {
+    return this.log ? (this.#least() > 0 ? 3 : 4) : 1;
+  }
+
+  /** What cannot be changed of a plot that is there. */
+  #shape(drawn) {
+    const distr = this.#distr();
+    return JSON.stringify([distr, distr === 4 && Math.round(Math.log10(this.#bend())), drawn.map(({ line, kind, x }) => [line.run, curveKey(line.curve), kind, line.colour, x.length < 2])]);
   }
 
   /** The least value of all curves. */
@@ -383,10 +411,6 @@ function entry(colour, label, text, kind) {
   return element("li", {}, swatch, element("span", { class: "label" }, label), element("span", { class: "number" }, text));
 }
 
-function shape(drawn) {
-  return JSON.stringify(drawn.map(({ line, kind, x }) => [line.run, curveKey(line.curve), kind, line.colour, x.length < 2]));
-}
-
 /** All curves on one axis, as uPlot wants them; undefined is no gap there, and null is one. */
 function joined(drawn) {
   if (drawn.length === 1) return [drawn[0].x, drawn[0].y];
@@ -429,8 +453,14 @@ function rangedByFactor(u, low, high) {
   return high > low ? [low / 1.15, high * 1.15] : [low / 2, high * 2];
 }
 
-function steps() {
-  return Array.from({ length: 14 }, (_, power) => [1, 2, 2.5, 5].map((each) => each * 10 ** (power + 1))).flat();
+/** Round numbers of these powers of ten. */
+function steps(first, last) {
+  return Array.from({ length: last - first + 1 }, (_, at) => [1, 2, 5].map((each) => Number(`${each}e${first + at}`))).flat();
+}
+
+/** How wide the longest of these texts is beside an axis, at least `least`. */
+function wide(texts, least) {
+  return Math.max(least, ...(texts ?? []).map((text) => text.length * LETTER + ROOM));
 }
 
 function pennant(ctx, x, y, pixels, side) {

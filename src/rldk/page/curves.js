@@ -1,6 +1,7 @@
 /** What can be done with curves, without drawing them. A curve has `x` and `y`, and `nonfinite` beside them. */
 
 const LEAST = 1e-9;
+const LOST = 1e-3;
 
 /** Which curve of a metric it is: runs may have several, of training, of evaluations, and replaced ones. */
 export function curveKey(curve) {
@@ -75,10 +76,13 @@ export function smoothed(xs, ys, width) {
       if (has(end)) [sum, count] = [sum + ys[end], count + 1];
       end += 1;
     }
+    let gone = 0;
     while (xs[begin] < xs[at] - width / 2) {
-      if (has(begin)) [sum, count] = [sum - ys[begin], count - 1];
+      if (has(begin)) [sum, count, gone] = [sum - ys[begin], count - 1, Math.max(gone, Math.abs(ys[begin]))];
       begin += 1;
     }
+    // What is left when a spike is taken away again has lost its digits in it.
+    if (gone && !(Math.abs(sum) > gone * LOST)) sum = ys.slice(begin, end).reduce((all, y, place) => (has(begin + place) ? all + y : all), 0);
     found[at] = sum / count;
   }
   return found;

@@ -2,7 +2,7 @@
 
 import { element, icon, say } from "./dom.js";
 import { SMOOTHINGS } from "./settings.js";
-import { duration, number } from "./words.js";
+import { clockTick, duration, number } from "./words.js";
 
 const MINUS = "M3 8h10";
 const PLUS = "M3 8h10M8 3v10";
@@ -58,10 +58,16 @@ export function toolbar(settings, told) {
       log.setAttribute("aria-pressed", String(settings.log));
       smoothing.value = String(settings.smoothing);
       reset.hidden = !range;
-      const spoken = settings.axis === "step" ? (x) => number(Math.round(x)) : duration;
-      say(shown, range ? `${settings.axis === "step" ? "steps " : ""}${spoken(range[0])} to ${spoken(range[1])}` : "");
+      say(shown, range ? spoken(range, settings.axis) : "");
     },
   };
+}
+
+/** A range in words, its ends told from each other however near they are. */
+function spoken(range, axis) {
+  if (axis === "step") return `steps ${range.map((step) => number(Math.round(step))).join(" to ")}`;
+  const [from, to] = range.map(duration);
+  return from === to ? range.map((time) => clockTick(time, (range[1] - range[0]) / 10)).join(" to ") : `${from} to ${to}`;
 }
 
 function choice(text, title, onclick) {

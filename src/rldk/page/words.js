@@ -3,6 +3,7 @@
 const WHOLE = new Intl.NumberFormat("en");
 const BIG = 1e6;
 const SMALL = 1e-3;
+const DAY = 86400;
 
 /** A number to four digits; whole ones in full. */
 export function number(value) {
@@ -14,15 +15,16 @@ export function number(value) {
   return minus(size >= 1e4 ? WHOLE.format(Math.round(value)) : String(Number(value.toPrecision(4))));
 }
 
-/** A number beside an axis: short. */
-export function tick(value) {
+/** A number beside an axis: short, with as many digits as tell it from the next one, which is a `step` away. */
+export function tick(value, step = Infinity) {
   const size = Math.abs(value);
+  const digits = (least) => Math.min(15, Math.max(least, Math.ceil(Math.log10(size / step)) + 2));
   if (size >= 1e3 && size < 1e15) {
     const power = Math.min(Math.floor(Math.log10(size) / 3), 4);
-    return minus(`${Number((value / 1000 ** power).toPrecision(4))}${["", "k", "M", "G", "T"][power]}`);
+    return minus(`${Number((value / 1000 ** power).toPrecision(digits(4)))}${["", "k", "M", "G", "T"][power]}`);
   }
-  if (size !== 0 && (size < SMALL || size >= 1e15)) return minus(value.toExponential().replace("e+", "e").replace(/(\.\d{2})\d+/, "$1"));
-  return minus(String(Number(value.toPrecision(6))));
+  if (size !== 0 && (size < SMALL || size >= 1e15)) return minus(value.toExponential(digits(3) - 1).replace("e+", "e").replace(/\.?0*e/, "e"));
+  return minus(String(Number(value.toPrecision(digits(6)))));
 }
 
 /** Seconds as a person says them: `3.2 s`, `4 min 05 s`, `7 h 12 min`. */
@@ -34,13 +36,18 @@ export function duration(seconds) {
   return hours ? `${hours} h ${pair(minutes)} min` : `${minutes} min ${pair(whole % 60)} s`;
 }
 
-/** Seconds beside an axis: `90 s`, `0:30 h`. */
-export function clockTick(seconds) {
-  const whole = Math.round(seconds);
-  if (Math.abs(whole) < 60) return `${Number(seconds.toPrecision(3))}s`;
-  if (whole < 3600) return whole % 60 ? `${Math.floor(whole / 60)}:${pair(whole % 60)}` : `${whole / 60}m`;
-  const minutes = Math.floor(whole / 60) % 60;
-  return minutes ? `${Math.floor(whole / 3600)}h${pair(minutes)}` : `${whole / 3600}h`;
+/** Seconds beside an axis, as fine as the `step` to the next ones: `0.25s`, `1:30`, `2h15`, `2:15:30`, `3d`. */
+export function clockTick(seconds, step) {
+  if (step >= DAY) return `${Number((seconds / DAY).toFixed(1))}d`;
+  const places = step < 1 ? Math.min(9, 1 + Math.ceil(-Math.log10(step))) : 0;
+  const shown = Number(seconds.toFixed(places));
+  if (Math.abs(shown) < 60) return `${shown}s`;
+  const [hours, minutes] = [Math.floor(shown / 3600), Math.floor(shown / 60) % 60];
+  const rest = Number((shown % 60).toFixed(places));
+  const exact = rest < 10 ? `0${rest}` : `${rest}`;
+  if (!hours) return rest ? `${minutes}:${exact}` : `${minutes}m`;
+  if (step < 60) return `${hours}:${pair(minutes)}:${exact}`;
+  return minutes ? `${hours}h${pair(minutes)}` : `${hours}h`;
 }
 
 /** How long ago a time was, in seconds since 1970. */
