@@ -165,6 +165,38 @@ def test_the_cursor_stays_at_its_step(page: Page, server: Served) -> None:
     assert meaning.inner_text() == newest
 
 
+def test_the_cursor_stays_on_the_other_axis(page: Page, server: Served) -> None:
+    """When the axis is another one, the cursor is where its step is there."""
+    choose(page, server)
+    card(page, "reward_mean").focus()
+    page.keyboard.press("ArrowLeft")
+    for _ in range(6):
+        page.keyboard.press("Shift+ArrowLeft")
+    meaning = card(page, "reward_std").locator(".meaning")
+    assert meaning.inner_text() == "step 141, 4 min 42 s"
+    page.keyboard.press("x")
+    page.wait_for_timeout(800)
+
+    assert meaning.inner_text() == "step 141, 4 min 42 s"
+    assert card(page, "reward_std").locator(".value .number").inner_text() == f"{healthy(141)['reward_std']:.4g}"
+    assert cursor(page, "reward_std") == pytest.approx(280 / 401, abs=0.02)
+
+
+def test_zoom_while_another_axis_comes(page: Page, server: Served) -> None:
+    """Before the curves are there on the axis that was asked for, there is nothing to zoom into."""
+    choose(page, server)
+    page.evaluate(
+        """() => {
+            for (const key of ["x", "+"])
+                document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        }"""
+    )
+    page.wait_for_timeout(800)
+
+    expect_zoomed(page, "")
+    wait_drawn(page, "reward_std", 201)
+
+
 def test_smoothing_and_scale(page: Page, server: Served) -> None:
     """Smoothing is off at first, and adds a line to the points, which stay; all scales can be logarithmic."""
     choose(page, server)

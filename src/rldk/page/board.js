@@ -163,7 +163,7 @@ export class Board {
   /** Have the cursor stay at its step, where new data or another range have moved that; away when it is not shown. */
   #drawn() {
     this.isDrawing = false;
-    if (this.pointed === null) return;
+    if (this.pointed === null || !this.wide) return;
     const [low, high] = this.range();
     this.point(this.pointed >= low && this.pointed <= high ? this.pointed : null);
   }
@@ -175,8 +175,8 @@ export class Board {
 
   #extent() {
     const all = this.model.selected.flatMap((id) => [...(this.model.curves.get(id)?.values() ?? [])].flat());
-    const found = extent(all) ?? [0, 1];
-    return found[1] > found[0] ? found : [found[0] - 0.5, found[1] + 0.5];
+    const found = extent(all);
+    return !found || found[1] > found[0] ? found : [found[0] - 0.5, found[1] + 0.5];
   }
 
   /** Show a range, all of it without one. */
@@ -215,20 +215,23 @@ export class Board {
 
   /** Zoom around the middle, or move: both as a share of what is shown. */
   zoomBy(factor, shift = 0) {
+    // Of nothing there is no part: the curves on this axis are still to come.
+    if (!this.wide) return;
     const [low, high] = this.range();
     const [middle, half] = [(low + high) / 2 + (high - low) * shift, ((high - low) / 2) * factor];
-    const [least, most] = this.wide ?? [low, high];
+    const [least, most] = this.wide;
     const moved = shift ? Math.max(least - (middle - half), 0) + Math.min(most - (middle + half), 0) : 0;
     this.zoom([middle - half + moved, middle + half + moved]);
   }
 
-  /** Turn the range into one of the other axis. */
+  /** Turn the range, and the place of the cursor, into those of the other axis. */
   setAxis(axis) {
     const clock = this.model.clocks.get(this.model.selected[0]);
     const [from, to] = axis === "wall_time" ? [0, 1] : [1, 0];
     const range = this.zoomedTo?.map((each) => translated(clock, each, from, to));
+    const pointed = translated(clock, this.pointed, from, to);
     this.model.setAxis(axis);
-    this.point(null);
+    this.pointed = pointed;
     this.forgetLoaded();
     this.zoomedTo = null;
     this.wide = null;
