@@ -133,3 +133,28 @@ def test_an_outlived_link(page: Page, server: Served) -> None:
 
     assert answer
     assert answer.status == 401
+
+
+def test_a_run_is_deleted(page: Page, folder: Path, tmp_path: Path) -> None:
+    """A run that is gone when the server comes back gives way to another one, and is asked for no more."""
+    token = ("--token-file", str(tmp_path / "token"))
+    with writing(folder, "kept") as run:
+        run.write(1, healthy(1))
+    with writing(folder, "gone") as run:
+        run.write(1, healthy(1))
+    with served(folder, tmp_path / "cache", *token) as server:
+        page.goto(server.link)
+        page.locator('li.run[data-run="gone"] .run-name').click()
+        page.get_by_role("heading", level=1, name="gone").wait_for()
+        wait_drawn(page, "loss", 1)
+        gone = page.url.partition("run=")[2]
+    for path in folder.glob("gone*"):
+        path.unlink()
+    with served(folder, tmp_path / "cache", *token, "--port", str(server.port)):
+        page.get_by_role("heading", level=1, name="kept").wait_for()
+        page.wait_for_timeout(1000)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.wait_for_timeout(3000)
+
+    assert [url for url in asked if gone in url] == []

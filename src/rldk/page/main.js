@@ -154,7 +154,7 @@ class Page {
     if (this.reasking.has(id)) return;
     this.reasking.set(id, setTimeout(() => {
       this.reasking.delete(id);
-      this.#ask(id);
+      if (this.model.selected.includes(id)) this.#ask(id);
     }, wait));
   }
 
