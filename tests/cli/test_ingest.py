@@ -399,3 +399,21 @@ def test_a_remark_on_several_runs_is_made_once() -> None:
         print_account(IngestReport(runs), console)
 
     assert capture.get().splitlines()[-1] == "3 runs: kept under their own names, of unknown meaning: mine"
+
+
+@pytest.mark.parametrize("source", [os.fsdecode(b"caf\xe9"), os.fsdecode(b"caf\xe9/x\xff.jsonl"), "*"])
+def test_a_file_name_that_is_no_text_is_shown_escaped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """Names on Linux are bytes; one that is no UTF-8 is in every account, and hinders no table."""
+    pytest.importorskip("pyarrow")
+    (tmp_path / "logs" / os.fsdecode(b"caf\xe9")).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "logs")
+    log = tmp_path / "logs" / os.fsdecode(b"caf\xe9/x\xff.jsonl")
+    log.write_text(steps(2) + "oops\n")
+    for output in ("x.csv", "x.jsonl", "x.parquet"):
+        code, out, _ = invoke(source, "--on-error", "salvage", "--json", "-o", str(tmp_path / output))
+        (run,) = json.loads(out[0])["runs"]
+
+        assert (code, run["source"], run["problems"][0]["path"]) == (1, *["caf\\xe9/x\\xff.jsonl"] * 2)
+        assert (tmp_path / output).exists()

@@ -83,7 +83,7 @@ class Unit(NamedTuple):
 
     def shown_path(self, path: Path) -> str:
         """What the user knows a file by that is read for this run."""
-        return _below(self.shown.rpartition("/")[0], path, self.path.parent) if "://" in self.shown else str(path)
+        return _below(self.shown.rpartition("/")[0], path, self.path.parent) if "://" in self.shown else _text(path)
 
 
 @contextmanager
@@ -120,13 +120,18 @@ def _each(source: Source) -> Iterable[str | os.PathLike[str]]:
 def _expanded(text: str) -> list[tuple[Path, str]]:
     path = Path(text).expanduser()
     if text and (path.exists() or _is_rotated(path)):
-        return [(path, text)]
+        return [(path, _text(text))]
     # Path.glob takes no absolute pattern.
     found = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(text) else []  # noqa: PTH207
     if not found:
         what = "No file or folder fits the pattern" if glob.has_magic(text) else "No such file or directory"
         raise FileNotFoundError(errno.ENOENT, what, text)
-    return [(Path(each), each) for each in found]
+    return [(Path(each), _text(each)) for each in found]
+
+
+def _text(path: str | Path) -> str:
+    """A path as text that can be written anywhere; bytes of it that are no text appear as codes."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _is_rotated(path: Path) -> bool:
@@ -352,7 +357,7 @@ def _run(log: Log) -> tuple[Path, str]:
 
 def _below(shown: str, path: Path, root: Path) -> str:
     """What the user knows a file by that was found in a folder."""
-    inner = path.relative_to(root).as_posix()
+    inner = _text(path.relative_to(root).as_posix())
     return f"{shown.rstrip('/')}/{inner}" if "://" in shown else str(Path(shown) / inner)
 
 
