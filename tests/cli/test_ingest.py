@@ -334,7 +334,8 @@ def on_terminal(folder: Path, columns: int, *arguments: str) -> str:
         stdout=end,
         stderr=end,
         cwd=folder,
-        env=clean_environment() | {"COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"},
+        env=clean_environment()
+        | {"COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1", "RLDK_CACHE_DIR": str(folder / "cache")},
     )
     os.close(end)
     shown = bytearray()

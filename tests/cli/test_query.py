@@ -79,6 +79,8 @@ def test_rows_can_be_had_as_json_and_csv() -> None:
         ["1", "0.5", "-Infinity", ""],
     ]
     assert json.loads(lists[0]) == {"l": ["-Infinity"], "s": {"x": "NaN"}}
+    _, arrays, _ = invoke("SELECT array_value('NaN'::DOUBLE, 1.0) AS a", "mine.jsonl", "--json")
+    assert json.loads(arrays[0]) == {"a": ["NaN", 1.0]}
 
 
 def test_options_say_how_to_read(folder: Path) -> None:
@@ -103,6 +105,8 @@ def test_options_say_how_to_read(folder: Path) -> None:
     [
         (["SELEC", "mine.jsonl"], "rldk: the query cannot be answered: Parser Error: syntax error"),
         (["SELECT nope FROM runs", "mine.jsonl"], 'Referenced column "nope" not found'),
+        (["", "mine.jsonl"], "rldk: expected a query, found none in ''"),
+        (["SELECT loss, loss FROM runs", "mine.jsonl", "--json"], "found 'loss' twice"),
         (["SELECT 1", "nope.jsonl"], "rldk: nope.jsonl: No such file or directory"),
         (["SELECT 1"], "Missing argument 'SOURCE...'"),
     ],
@@ -119,6 +123,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str], message: str, capsys: py
 def test_rows_that_are_too_wide_stand_one_below_the_other(folder: Path) -> None:
     """Each value on a line of its own, where the terminal is too narrow for a table."""
     arguments = ["mine.jsonl", "--adapter", "custom_jsonl"]
+    invoke("SELECT 1", *arguments)
     wide = on_terminal(folder, 80, "query", "SELECT * FROM runs", *arguments)
     narrow = on_terminal(folder, 80, "query", "SELECT step, loss FROM runs", *arguments)
 

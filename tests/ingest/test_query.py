@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rldk.adapters import registry
 from rldk.errors import IngestError, MissingExtraError, RLDKError
 from rldk.ingest import query
 from rldk.ingest.query import QueryError, query_runs
@@ -170,3 +171,58 @@ def test_without_what_it_needs_the_extra_is_named(
         steps(write("mine.jsonl", {"step": 1}))
 
     assert str(caught.value) == f"{what} is not installed; install it with: pip install 'rldk[table]'"
+
+
+@pytest.mark.parametrize("sql", ["", " ; ", "-- SELECT 1"])
+def test_what_asks_nothing_is_said(write: WriteLog, sql: str) -> None:
+    """DuckDB itself takes it, and answers nothing."""
+    with pytest.raises(QueryError) as caught:
+        query_runs(sql, write("mine.jsonl", {"step": 1}))
+
+    assert str(caught.value) == f"expected a query, found none in {sql!r}"
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1", b"PAR1" + bytes(100)])
+def test_a_damaged_table_is_built_anew(write: WriteLog, cache: Path, damage: bytes) -> None:
+    """As after a disk was full; nobody has to find out where the cache is."""
+    log = write("mine.jsonl", {"step": 1}, {"step": 2})
+    steps(log)
+    (table,) = cache.iterdir()
+    whole = table.read_bytes()
+
+    for damaged in (damage, whole[: len(whole) // 2]):
+        table.write_bytes(damaged)
+        assert steps(log) == [1, 2]
+    assert table.read_bytes() == whole
+
+
+def test_a_table_belongs_to_its_place(tmp_path: Path, write: WriteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is called after its folder is so in another folder too, where all else is the same."""
+    found = []
+    for folder in ("one", "two"):
+        write(f"{folder}/metrics.jsonl", {"step": 1})
+        monkeypatch.chdir(tmp_path / folder)
+        found += query_runs("SELECT run_id FROM runs", "metrics.jsonl")[1]
+
+    assert found == [("one",), ("two",)]
+
+
+def test_columns_that_sql_does_not_tell_apart_are_told(write: WriteLog, caplog: pytest.LogCaptureFixture) -> None:
+    """Each time, since whoever asks for one of them gets the other."""
+    log = write("mine.jsonl", {"step": 1, "Loss": 0.5, "loss": 0.25})
+    caplog.set_level("WARNING", "rldk.ingest")
+    found = [query_runs("SELECT Loss, loss_1 FROM runs", log)[1] for _ in range(2)]
+
+    assert found == [[(0.5, 0.25)]] * 2
+    assert caplog.messages == ["the column 'loss' is called 'loss_1' in SQL, which does not tell it from another"] * 2
+
+
+@pytest.mark.parametrize("name", ["trainer_state.json", "checkpoint-7/trainer_state.json"])
+def test_what_lies_beside_a_log_counts(write: WriteLog, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The results of a Trainer have their step from its state."""
+    monkeypatch.setitem(registry.NAMES, "trl", "TRLAdapter")
+    results = write("train_results.json", {"train_runtime": 1.0, "train_samples_per_second": 2.0})
+
+    for step in (7, 9):
+        write(name, {"global_step": step, "epoch": 1.0, "log_history": [{"step": step, "loss": 0.5}]})
+        assert steps(results) == [step]

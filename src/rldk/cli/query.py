@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -65,6 +66,9 @@ def query(
     except IngestError as error:
         fail(error, on_error)
     if as_json:
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            fault = f"--json: expected a name of its own for each column, as AS gives it, found {twice[0]!r} twice"
+            raise click.UsageError(fault)
         for row in rows:
             click.echo(msgspec.json.encode({name: _plain(value) for name, value in zip(names, row, strict=True)}))
     elif as_csv:
@@ -94,7 +98,7 @@ def _print(names: list[str], rows: list[list[str]], console: Console) -> None:
 
 def _plain(value: object) -> Any:
     """A value as JSON and CSV can hold it; NaN and infinities are spelled out."""
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}

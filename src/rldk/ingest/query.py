@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from rldk.ingest.sources import find_units, local, unit_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from rldk.ingest.options import OnError
     from rldk.ingest.sources import Source, Unit
@@ -25,7 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = ["QueryError", "query_runs"]
 
+_log: Final = logging.getLogger("rldk.ingest")
+
 _CHUNK: Final = 2**20
+
+_BESIDE: Final = ("trainer_state.json", "checkpoint-*/trainer_state.json", "training_args.bin", "README.md")
+"""What the adapter `trl` looks at beside a log, or in the folder above."""
 
 
 class QueryError(RLDKError, ValueError):
@@ -66,28 +73,57 @@ def query_runs(
     with local(source) as places:
         units, _ = find_units(places, asked)
         path = cached(f"{_key(units, asked)}.parquet")
-        if not path.exists():
-            report = IngestReport()
-            table_of(runs_of(units, asked, report), asked, report).write_parquet(path)
-            trim(path)
-    with duckdb.connect() as database:
-        try:
-            database.read_parquet(str(path)).create_view("runs")
-            found = database.execute(sql)
-            return [column[0] for column in found.description or ()], found.fetchall()
-        except duckdb.Error as error:
-            raise QueryError(f"the query cannot be answered: {error}") from error
+        with duckdb.connect() as database:
+            if not (path.exists() and _viewed(database, path)):
+                report = IngestReport()
+                table_of(runs_of(units, asked, report), asked, report).write_parquet(path)
+                trim(path)
+                _viewed(database, path)
+            try:
+                database.execute(sql)
+                if database.description is None:
+                    raise QueryError(f"expected a query, found none in {sql!r}")
+                return [column[0] for column in database.description], database.fetchall()
+            except duckdb.Error as error:
+                raise QueryError(f"the query cannot be answered: {error}") from error
+
+
+def _viewed(database: Any, path: Path) -> bool:
+    """Whether a table of the cache can be asked as `runs`; one that is damaged, or was just removed, can not."""
+    duckdb = import_module("duckdb")
+    try:
+        table = database.read_parquet(str(path))
+        columns = "SELECT name FROM parquet_schema(?) WHERE num_children IS NULL"
+        names = [name for (name,) in database.execute(columns, [str(path)]).fetchall()]
+        table.create_view("runs")
+    except duckdb.Error as error:
+        _log.info("%s: built anew: %s", path, error)
+        return False
+    for name, called in zip(names, table.columns, strict=True):
+        if name != called:
+            # SQL takes no notice of capitals: whoever asks for `loss` would get `Loss`, and never know.
+            _log.warning("the column %r is called %r in SQL, which does not tell it from another", name, called)
+    return True
 
 
 def _key(units: list[Unit], options: Options) -> str:
     """What the table depends on: how it is made, and every byte that it is made of."""
     digest = hashlib.sha256(msgspec.json.encode([version("rldk"), *options.key]))
     for unit in units:
-        for path in unit_files(unit):
-            digest.update(
-                f"\n{unit.adapter.name} {unit.shown} {path.name} {path.stat().st_size}\n".encode(errors="replace")
-            )
+        # What a run is called may hang on the names of the folders above it.
+        place = unit.shown if "://" in unit.shown else str(unit.path.absolute())
+        for path in [*unit_files(unit), *_beside(unit)]:
+            head = f"\n{unit.adapter.name} {unit.shown} {place} {path.name} {path.stat().st_size}\n"
+            digest.update(head.encode(errors="surrogateescape"))
             with path.open("rb") as file:
                 while chunk := file.read(_CHUNK):
                     digest.update(chunk)
     return digest.hexdigest()[:32]
+
+
+def _beside(unit: Unit) -> list[Path]:
+    """The files that are no logs, and that a run's step or metrics may be told by all the same."""
+    folder = unit.path if unit.path.is_dir() else unit.path.parent
+    folders = (folder, folder.parent) if unit.adapter.name == "trl" else ()
+    found = (path for each in folders for name in _BESIDE for path in sorted(each.glob(name)))
+    return [path for path in found if path.is_file()]
