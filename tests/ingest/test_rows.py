@@ -240,13 +240,13 @@ def test_runs_of_one_name_get_run_ids_of_their_own(write: WriteLog) -> None:
 
 
 def test_ranks_share_a_run_id_and_copies_do_not(tmp_path: Path) -> None:
-    """Logs of RLDK in one folder are one run; the same run id in another folder is another run."""
-    for name in ("a/r1_events.jsonl", "a/r1_events.rank1.jsonl", "b/r1_events.jsonl"):
+    """Logs of RLDK in one folder are one run; the same run id in another folder is another run, with all its ranks."""
+    for name in ("a/r1_events.jsonl", "a/r1_events.rank1.jsonl", "b/r1_events.jsonl", "b/r1_events.rank1.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         write_log(tmp_path / name, [an_event(1, info={"rank": int("rank1" in name)})])
     found = [(run.report.run_id, next(run.rows()).event.run_id) for run in runs(tmp_path, history="all")]
 
-    assert [after for _, after in found] == ["r1", "r1", "b-r1"]
+    assert [after for _, after in found] == ["r1", "r1", "b-r1", "b-r1"]
 
 
 def test_a_run_without_events_has_a_name(write: WriteLog) -> None:

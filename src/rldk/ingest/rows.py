@@ -14,6 +14,7 @@ from rldk.errors import IngestError, InvalidLineError
 from rldk.ingest.account import Found, IngestReport, RunReport
 from rldk.io.history import Cuts, curve_key, cuts, merged, with_attempt
 from rldk.io.reader import problem
+from rldk.io.segments import Log, is_log, whole_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from rldk.ingest.options import Options
     from rldk.ingest.sources import Unit
     from rldk.io.event_schema import Event
-    from rldk.io.segments import Log
 
 __all__ = ["COUNTS", "LEADING", "TEXTS", "Row", "Run", "column_name"]
 
@@ -66,6 +66,12 @@ def _plain_items(adapter: Adapter, path: Path, mode: Mode) -> Iterator[Item]:
         yield Bad(problem(error).at(error.line, 0), error.path or path)
 
 
+def _run_at(source: str) -> tuple[Path, str]:
+    """What all ranks of a run have in common, and no other run has: the folder of its logs, and its run id there."""
+    path = Path(source)
+    return (path.parent, whole_log(Log(path, "", 0)).run_id) if is_log(path) else (path, "")
+
+
 class Run:
     """One run, to be read once or twice.
 
@@ -79,7 +85,7 @@ class Run:
         self._unit = unit
         self._options = options
         self._all = report
-        self._taken = {run.run_id: Path(run.source).parent for run in report.runs}
+        self._taken = {run.run_id: _run_at(run.source) for run in report.runs}
         self._run_ids: dict[str, str] = {}
         """The run id that events are given, by the one they have."""
         self.reading = self._read()
@@ -223,13 +229,11 @@ class Run:
 
     def _unclaimed(self, run_id: str) -> str:
         """The run id, with names of folders before it until no other source has it; other ranks may have it."""
-        folder = Path(self._unit.shown).parent if self._unit.log else None
-        if self._taken.get(run_id, folder) == folder:
-            return run_id
+        mine = _run_at(self._unit.shown)
         parents = [fit(parent.name) for parent in self._unit.path.absolute().parents if parent.name]
         names = (f"{'-'.join(reversed(parents[:count]))}-{run_id}" for count in range(1, len(parents) + 1))
         numbered = (f"{run_id}-{number}" for number in range(2, len(self._taken) + 3))
-        return next(name for name in (*names, *numbered) if name not in self._taken)
+        return next(name for name in (run_id, *names, *numbered) if self._taken.get(name, mine) == mine)
 
     def _filtered(self, event: Event) -> Event | None:
         for each in self._options.filters:
