@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,3 +120,40 @@ def test_nothing_yet(folder: Path, tmp_path: Path) -> None:
         found.wait_for(lambda lines: lines[0].startswith("r  "))
 
         assert found.interrupt() == 0
+
+
+def test_a_terminal_that_cannot_be_drawn_over(folder: Path, tmp_path: Path) -> None:
+    """On a dumb terminal it prints once and ends, rather than show nothing at all."""
+    write_attempt(folder, [make_event(0)])
+    with terminal("watch", str(folder), TERM="dumb", RLDK_CACHE_DIR=str(tmp_path / "cache")) as found:
+        lines = found.wait_for(lambda lines: any(line.startswith("loss") for line in lines))
+        found.child.wait()
+        code = found.child.exitstatus
+
+    assert lines[0] == "r  unknown  nothing says how it ended"
+    assert b"\x1b" not in found.sent
+    assert code == 0
+
+
+def test_it_is_told_to_end(folder: Path, tmp_path: Path) -> None:
+    """Ended by `timeout` or `kill`, it gives the terminal back as it was."""
+    with terminal("watch", str(folder), RLDK_CACHE_DIR=str(tmp_path / "cache")) as found:
+        found.wait_for(lambda lines: lines[0] == "no run yet; they appear here as they begin")
+        found.child.kill(signal.SIGTERM)
+        found.read(1)
+        found.child.wait()
+
+    assert b"\x1b[?1049l" in found.sent
+    assert b"\x1b[?25h" in found.sent
+    assert found.child.exitstatus == 143
+
+
+def test_a_pipe_has_no_width(folder: Path, tmp_path: Path) -> None:
+    """In a pipe nothing is cut off at the width of a terminal."""
+    name = "a_run_" + "with_a_name_of_many_words_" * 4
+    writer = open_writer(folder, run_id=name)
+    writer.write(make_event(0, model_info={"run_id": name}))
+    writer.close()
+    found = run_python("-m", "rldk", "watch", folder, "--once", env={"RLDK_CACHE_DIR": str(tmp_path / "cache")})
+
+    assert found.stdout.startswith(f"{name}  unknown  nothing says how it ended\n")

@@ -98,6 +98,22 @@ def test_a_low_and_narrow_terminal(folder: Path) -> None:
     assert max(map(len, lines)) <= 72
 
 
+def test_numbers_are_never_cut(folder: Path) -> None:
+    """On a narrow terminal the extremes are left out, then the course, and names are cut: a number is never."""
+    events = [make_event(step, metrics={"reward_mean_of_the_answers": -0.0012345 * step}) for step in range(1, 4)]
+    write_attempt(folder, events)
+    runs = watched(folder)
+
+    assert [shown(runs, width)[2:] for width in (80, 40, 20)] == [
+        [
+            "                                 last        min        max",
+            "reward_mean_of_the_answers  -0.003703  -0.003703  -0.001234 █▅▁",
+        ],
+        ["                          last", "reward_mean_of_the…  -0.003703 █▅▁"],
+        ["               last", "reward_…  -0.003703"],
+    ]
+
+
 def test_others_in_a_line_each(folder: Path) -> None:
     """The run that was written last is shown; of the others four, and how many more there are."""
     for number in range(7):

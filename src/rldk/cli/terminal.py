@@ -10,7 +10,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["paragraph_width", "print_table", "terminal"]
+__all__ = ["paragraph_width", "print_table", "terminal", "widen"]
 
 _WIDE: Final = 10_000
 """More columns than any table has."""
@@ -26,8 +26,13 @@ def paragraph_width(console: Console) -> float:
     return console.width if console.is_terminal else math.inf
 
 
-def print_table(table: Table, console: Console) -> None:
-    """Print a table as wide as the terminal; as wide as it needs to be where there is none, as in a pipe."""
+def widen(console: Console) -> None:
+    """Let what is printed be as wide as it needs to be where there is no terminal, as in a pipe."""
     if not console.is_terminal:
         console.width = _WIDE
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print a table as wide as the terminal; as wide as it needs to be where there is none, as in a pipe."""
+    widen(console)
     console.print(table)

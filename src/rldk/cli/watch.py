@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 from rich.live import Live
 
-from rldk.cli.terminal import terminal
+from rldk.cli.terminal import terminal, widen
 from rldk.dashboard.screen import screen
 from rldk.dashboard.tail import Watcher
 
@@ -31,6 +33,7 @@ def watch(path: Path, *, once: bool) -> None:
 
     RUN is a log of any framework that `rldk ingest` reads, and DIR a folder with some, the current one when it is
     not given; of several, the one that was written last is shown, and the others in a line each. Ctrl-C ends it.
+    On a terminal that cannot be drawn over (TERM=dumb), it is as with --once.
 
     \b
     rldk watch rldk_logs
@@ -39,12 +42,15 @@ def watch(path: Path, *, once: bool) -> None:
     Exit codes: 0 ended by Ctrl-C, or printed, 2 wrong usage.
     """
     console = terminal()
+    # Whoever is told to end puts the terminal back as it was.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     watcher = Watcher(path)
     watcher.start()
     try:
         watcher.ready.wait(_PATIENCE)
-        if once or not console.is_terminal:
+        if once or not console.is_terminal or console.is_dumb_terminal:
             _await(watcher)
+            widen(console)
             console.print(_screen(watcher, console))
             return
         with Live(_screen(watcher, console), console=console, screen=True, auto_refresh=False) as live:

@@ -38,7 +38,11 @@ _COLOURS: Final = {
 _RECENT: Final = 64
 """So many points back the pace is measured."""
 _NAME: Final = 26
-"""Characters of a metric's name that are shown."""
+"""Characters of a metric's name that are shown where there is room."""
+_NUMBER: Final = 11
+"""Columns that a number takes."""
+_BARS: Final = 8
+"""Columns that a course takes at least."""
 _ALERTS: Final = 4
 _OTHERS: Final = 4
 _LEAST: Final = 4
@@ -134,31 +138,36 @@ def _line(entry: Entry, width: int) -> Text:
 
 
 def _table(run: Watched, rows: int, width: int) -> RenderableType:
-    """The important metrics, those of training first, as far as there is room."""
+    """The important metrics, those of training first, as far as there is room: numbers are never cut."""
     known = run.metrics
     names: list[str] = [name for name in IMPORTANT if name in known]
     names += [name for name in known if name not in names][: max(0, rows - len(names))]
-    bars = max(8, min(40, width - _NAME - 3 * 11 - 2))
-    found = run.series(Query(metrics=tuple(names), points=bars))
+    titles = ("last", "min", "max") if width >= _NAME + 3 * _NUMBER + _BARS + 2 else ("last",)
+    first = max(_BARS, min(_NAME, width - _NUMBER - _BARS - 2))
+    bars = min(40, width - first - len(titles) * _NUMBER - 2)
+    found = run.series(Query(metrics=tuple(names), points=max(_BARS, bars)))
     shown = sorted(found, key=lambda each: (each.phase != "train", names.index(each.metric)))[:rows]
     if not shown:
         return Text("no metrics yet", style="dim")
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("", no_wrap=True, width=_NAME)
-    for title in ("last", "min", "max"):
-        table.add_column(title, justify="right", no_wrap=True, width=10)
-    table.add_column("", no_wrap=True, width=bars)
+    table.add_column("", no_wrap=True, width=first)
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True, width=_NUMBER - 1)
+    if bars >= _BARS:
+        table.add_column("", no_wrap=True, width=bars)
     for each in shown:
         values = [value for value in each.y if value is not None]
         ends = (number(min(values)), number(max(values))) if values else ("-", "-")
-        table.add_row(_name(each), _last(each), *ends, sparkline(values, bars) if len(values) > 1 else "")
+        numbers = (_last(each), *ends)[: len(titles)]
+        course = (sparkline(values, bars) if len(values) > 1 else "",) if bars >= _BARS else ()
+        table.add_row(_name(each, first), *numbers, *course)
     return table
 
 
-def _name(series: Series) -> Text:
+def _name(series: Series, width: int) -> Text:
     where = "" if series.phase == "train" else f"{series.eval_set or series.phase}: "
     name = Text(where + series.metric)
-    name.truncate(_NAME, overflow="ellipsis")
+    name.truncate(width, overflow="ellipsis")
     return name
 
 
