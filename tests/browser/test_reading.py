@@ -136,8 +136,7 @@ def cursor(page: Page, metric: str) -> float:
         }""",
         metric,
     )
-    assert isinstance(found, float)
-    return found
+    return float(found)
 
 
 def test_the_cursor_stays_at_its_step(page: Page, server: Served) -> None:
@@ -163,6 +162,21 @@ def test_the_cursor_stays_at_its_step(page: Page, server: Served) -> None:
 
     assert places == pytest.approx([140 / 200, 90 / 100, 65 / 100], abs=0.02)
     assert meaning.inner_text() == newest
+
+
+def test_the_cursor_of_keys_in_a_range(page: Page, server: Served) -> None:
+    """Keys move the cursor among the points that are shown, from their end on."""
+    choose(page, server)
+    page.keyboard.press("+")
+    wait_drawn(page, "reward_std", 105)
+    card(page, "reward_std").focus()
+    places = []
+    for key in ("ArrowLeft", "ArrowLeft", "Shift+ArrowRight"):
+        page.keyboard.press(key)
+        places.append((card(page, "reward_std").locator(".meaning").inner_text(), cursor(page, "reward_std")))
+
+    assert [text for text, _ in places] == ["step 151, 5 min 02 s", "step 150, 5 min 00 s", "step 151, 5 min 02 s"]
+    assert [place for _, place in places] == pytest.approx([1, 0.99, 1], abs=0.005)
 
 
 def test_the_cursor_stays_on_the_other_axis(page: Page, server: Served) -> None:
@@ -240,6 +254,32 @@ def test_search(page: Page, server: Served) -> None:
     page.keyboard.press("Escape")
 
     assert page.locator(".card").count() == 14
+
+
+def test_an_alert_on_a_metric_that_was_not_searched_for(page: Page, server: Served) -> None:
+    """Who wants to see an alert on its curve sees it there, whatever was searched for."""
+    choose(page, server)
+    page.get_by_label("Search metrics").fill("kl")
+    page.locator('.alert[data-rule="non_finite"] summary').click()
+    page.get_by_role("button", name="show it on odd").click()
+    card(page, "odd").wait_for()
+
+    assert page.evaluate("document.activeElement.dataset.metric") == "odd"
+    assert page.get_by_label("Search metrics").input_value() == ""
+
+
+def test_a_session_that_has_ended(page: Page, server: Served) -> None:
+    """A page whose cookie is no longer good says so, and does not ask again and again."""
+    choose(page, server)
+    page.context.clear_cookies()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_role("heading", level=1).click()
+    page.keyboard.press("+")
+    page.get_by_role("heading", name="This link is no longer good").wait_for()
+    page.wait_for_timeout(1500)
+
+    assert len(asked) < 10
 
 
 def test_keys(page: Page, server: Served) -> None:

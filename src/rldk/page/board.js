@@ -63,9 +63,8 @@ export class Board {
 
   /** Make the cards there have to be: of all metrics that are searched for. */
   refresh() {
-    const wanted = this.settings.search.trim().toLowerCase();
     const all = this.model.metrics();
-    const metrics = all.filter((metric) => metric.toLowerCase().includes(wanted));
+    const metrics = all.filter((metric) => this.isFound(metric));
     for (const [metric, chart] of this.charts) {
       if (all.includes(metric)) continue;
       this.#forget(chart);
@@ -79,6 +78,11 @@ export class Board {
     for (const chart of this.charts.values()) chart.setMeaning();
     this.#request();
     return { shown: metrics.length, all: all.length };
+  }
+
+  /** Whether a metric is among those that are searched for. */
+  isFound(metric) {
+    return metric.toLowerCase().includes(this.settings.search.trim().toLowerCase());
   }
 
   #section(title, metrics) {

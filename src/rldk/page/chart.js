@@ -394,13 +394,16 @@ export class Chart {
     event.preventDefault();
   }
 
-  /** Move the cursor from point to point. */
+  /** Move the cursor from point to point, among those that are shown. */
   #step(direction, count) {
     const { u } = this;
     if (!u) return;
     const xs = u.data[0];
-    const here = u.cursor.left >= 0 ? u.valToIdx(u.posToVal(u.cursor.left, "x")) : direction < 0 ? xs.length : -1;
-    const at = Math.max(0, Math.min(xs.length - 1, here + direction * count));
+    const { min, max } = u.scales.x;
+    const [first, last] = [xs.findIndex((x) => x >= min), xs.findLastIndex((x) => x <= max)];
+    if (first < 0 || last < first) return;
+    const here = u.cursor.left >= 0 ? u.valToIdx(u.posToVal(u.cursor.left, "x")) : direction < 0 ? last + 1 : first - 1;
+    const at = Math.max(first, Math.min(last, here + direction * count));
     u.setCursor({ left: u.valToPos(xs[at], "x"), top: u.over.clientHeight / 2 });
   }
 }

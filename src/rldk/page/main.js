@@ -187,13 +187,15 @@ class Page {
   }
 
   #connection(state, detail) {
+    const isNew = this.connected !== state;
     this.connected = state;
     const said = { live: "live", lost: "disconnected", refused: "refused", connecting: "connecting", file: `report, ${detail?.made ?? ""}` };
     this.status.className = `connection ${state}`;
     say(this.status, said[state]);
     this.strip.set(state, detail);
     document.body.classList.toggle("stale", state === "lost");
-    if (state === "refused") this.render();
+    // What is shown asks for what it lacks, which would be refused again.
+    if (state === "refused" && isNew) this.render();
   }
 
   choose(ids) {
@@ -301,6 +303,7 @@ class Page {
     if (!found) return;
     const [low, high] = this.board.wide ?? [0, 1];
     const room = Math.max(found.to - found.from, (high - low) / 60);
+    if (!this.board.isFound(alert.metric)) this.search("");
     this.board.show(alert.metric, [found.from - room, found.to + room]);
   }
 

@@ -57,6 +57,7 @@ export function toolbar(settings, told) {
       time.setAttribute("aria-pressed", String(settings.axis === "wall_time"));
       log.setAttribute("aria-pressed", String(settings.log));
       smoothing.value = String(settings.smoothing);
+      if (search.value !== settings.search) search.value = settings.search;
       reset.hidden = !range;
       say(shown, range ? spoken(range, settings.axis) : "");
     },
