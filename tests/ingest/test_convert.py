@@ -16,6 +16,7 @@ from tests.samples import an_event, write_log
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rldk.io.event_schema import Event
     from tests.ingest.conftest import WriteLog
 
 RECORDS: list[dict[str, Any]] = [
@@ -119,6 +120,21 @@ def test_what_is_readable_is_written_when_that_is_asked_for(write: WriteLog, tmp
     (path,) = convert(write("mine.jsonl", *RECORDS, b"oops\n"), tmp_path / "x.jsonl", report=report, on_error="salvage")
 
     assert (len(list(read_events(path, history="all"))), report.runs[0].bad) == (5, 1)
+
+
+@pytest.mark.parametrize("on_error", ["abort", "collect"])
+def test_a_filter_sees_each_event_once(write: WriteLog, tmp_path: Path, on_error: str) -> None:
+    """One that remembers what it has seen keeps as much, however often the log is read."""
+    seen: list[int] = []
+
+    def first_two(event: Event) -> Event | None:
+        seen.append(event.step)
+        return event if len(seen) <= 2 else None
+
+    (path,) = convert(write("mine.jsonl", *RECORDS), tmp_path / "x.jsonl", on_error=on_error, filters=[first_two])
+
+    assert seen == [record["step"] for record in RECORDS]
+    assert [event.step for event in read_events(path)] == [1, 2]
 
 
 def test_collect_writes_when_nothing_is_wrong(write: WriteLog, tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ def convert(
         if not target.is_dir() and len(units) > 1:
             raise RunNotFoundError(Path(places[0][1]), [unit.shown for unit in units])
         if asked.on_error == "collect":
-            # All that is wrong is known before anything is written.
-            for run in runs_of(units, asked, report):
+            # All that is wrong is known before anything is written. A filter may remember what it has seen.
+            for run in runs_of(units, msgspec.structs.replace(asked, filters=()), report):
                 deque(run.rows(), maxlen=0)
             report.runs.clear()
         return [path for run in runs_of(units, asked, report) if (path := _write(run, target))]
