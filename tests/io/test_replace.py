@@ -85,3 +85,12 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     """Folders are made by those who own them."""
     with pytest.raises(FileNotFoundError), replacing(tmp_path / "absent" / "x.json"):
         pass
+
+
+def test_where_no_file_can_be_made_the_one_that_was_asked_for_is_named(tmp_path: Path) -> None:
+    """Not the side file, of which nobody knows."""
+    path = tmp_path / "nope" / "r1_manifest.json"
+    with pytest.raises(FileNotFoundError) as caught, replacing(path):
+        pass
+
+    assert caught.value.filename == str(path)

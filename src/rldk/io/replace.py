@@ -19,9 +19,16 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file to write; it takes the place of `path` when the block ends well, and vanishes when it does not.
 
     A crash at any moment leaves the old version, and at worst a `.rldk-*` file beside it.
+
+    Raises:
+        OSError: its folder cannot be written to, or its disk is full; the first names `path`.
     """
     beside = path.with_name(f".rldk-{secrets.token_hex(8)}")
-    with beside.open("xb") as file:
+    try:
+        opened = beside.open("xb")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    with opened as file:
         try:
             yield file
             file.flush()
