@@ -40,3 +40,17 @@ def test_page_and_charts_follow_the_theme(page: Page, server: Served, folder: Pa
     seen.append(look(page))
 
     assert seen == [(_LIGHT, True), (_DARK, True), (_LIGHT, True), (_DARK, True)]
+
+
+def test_paper_is_light(page: Page, server: Served, folder: Path) -> None:
+    """What is printed is light in a dark theme, too, and has no list of runs and no controls."""
+    write_attempt(folder, [make_event(step, metrics=healthy(step)) for step in range(1, 201)])
+    page.emulate_media(color_scheme="dark")
+    page.goto(server.link)
+    page.get_by_text("could not judge").wait_for()
+    wait_drawn(page, "reward_std", 200)
+    page.emulate_media(color_scheme="dark", media="print")
+
+    assert look(page) == (_LIGHT, True)
+    assert not page.locator(".side").is_visible()
+    assert not page.get_by_label("Search metrics").is_visible()

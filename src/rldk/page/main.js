@@ -88,7 +88,7 @@ class Page {
       ArrowRight: () => this.board.zoomBy(1, 0.25),
       "?": () => this.keys.showModal(),
     });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#restyle());
+    for (const media of ["(prefers-color-scheme: dark)", "print"]) matchMedia(media).addEventListener("change", () => this.#restyle());
     addEventListener("hashchange", () => location.reload());
     setInterval(() => this.#showRuns(), 5000);
     this.source.start({ frame: (frame) => this.#take(frame), connection: (state, detail) => this.#connection(state, detail) }, this.model.selected);
