@@ -226,3 +226,11 @@ def test_what_lies_beside_a_log_counts(write: WriteLog, monkeypatch: pytest.Monk
     for step in (7, 9):
         write(name, {"global_step": step, "epoch": 1.0, "log_history": [{"step": step, "loss": 0.5}]})
         assert steps(results) == [step]
+
+
+def test_the_cache_may_lie_anywhere(tmp_path: Path, write: WriteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be a pattern is a name."""
+    monkeypatch.setenv("RLDK_CACHE_DIR", str(tmp_path / "it's [1] *?"))
+    log = write("mine.jsonl", {"step": 1})
+
+    assert [steps(log), steps(log)] == [[1], [1]]

@@ -74,12 +74,12 @@ def query_runs(
         units, _ = find_units(places, asked)
         path = cached(f"{_key(units, asked)}.parquet")
         with duckdb.connect() as database:
-            if not (path.exists() and _viewed(database, path)):
-                report = IngestReport()
-                table_of(runs_of(units, asked, report), asked, report).write_parquet(path)
-                trim(path)
-                _viewed(database, path)
             try:
+                if not (path.exists() and _viewed(database, path)):
+                    report = IngestReport()
+                    table_of(runs_of(units, asked, report), asked, report).write_parquet(path)
+                    trim(path)
+                    _view(database, path)
                 database.execute(sql)
                 if database.description is None:
                     raise QueryError(f"expected a query, found none in {sql!r}")
@@ -90,20 +90,24 @@ def query_runs(
 
 def _viewed(database: Any, path: Path) -> bool:
     """Whether a table of the cache can be asked as `runs`; one that is damaged, or was just removed, can not."""
-    duckdb = import_module("duckdb")
     try:
-        table = database.read_parquet(str(path))
-        columns = "SELECT name FROM parquet_schema(?) WHERE num_children IS NULL"
-        names = [name for (name,) in database.execute(columns, [str(path)]).fetchall()]
-        table.create_view("runs")
-    except duckdb.Error as error:
+        _view(database, path)
+    except import_module("duckdb").Error as error:
         _log.info("%s: built anew: %s", path, error)
         return False
+    return True
+
+
+def _view(database: Any, path: Path) -> None:
+    """Let a table of the cache be asked as `runs`."""
+    table = database.read_parquet(str(path))
+    columns = "SELECT name FROM parquet_schema(?) WHERE num_children IS NULL"
+    names = [name for (name,) in database.execute(columns, [str(path)]).fetchall()]
+    table.create_view("runs")
     for name, called in zip(names, table.columns, strict=True):
         if name != called:
             # SQL takes no notice of capitals: whoever asks for `loss` would get `Loss`, and never know.
             _log.warning("the column %r is called %r in SQL, which does not tell it from another", name, called)
-    return True
 
 
 def _key(units: list[Unit], options: Options) -> str:
