@@ -110,6 +110,18 @@ def test_zoom(page: Page, server: Served) -> None:
     expect_zoomed(page, "")
 
 
+def test_a_value_is_copied(page: Page, server: Served) -> None:
+    """A double click on a value selects it, and leaves the range that is shown as it is."""
+    choose(page, server)
+    page.keyboard.press("+")
+    expect_zoomed(page, "steps 51 to 151")
+    value = card(page, "reward_std").locator(".value .number")
+    value.dblclick()
+
+    assert page.evaluate("getSelection().toString()") == value.inner_text()
+    expect_zoomed(page, "steps 51 to 151")
+
+
 def test_cursor(page: Page, server: Served) -> None:
     """Where the cursor is on one chart, all charts tell their values."""
     choose(page, server)

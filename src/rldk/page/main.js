@@ -66,7 +66,8 @@ class Page {
       element("div", { class: "page" }, this.side, element("main", {}, this.top.root, this.tools.root, this.stage, this.board.root)),
       this.keys,
     );
-    this.board.root.addEventListener("dblclick", () => this.board.zoom(null));
+    // Beside the curves a double click selects a word, as everywhere.
+    this.board.root.addEventListener("dblclick", (event) => event.target.closest(".plot") && this.board.zoom(null));
     this.render();
   }
 
