@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.browser.driving import card, healthy, pixels, wait_drawn, writing
 from tests.dashboard.served import served
 
@@ -158,3 +160,19 @@ def test_a_run_is_deleted(page: Page, folder: Path, tmp_path: Path) -> None:
         page.wait_for_timeout(3000)
 
     assert [url for url in asked if gone in url] == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_long_name(page: Page, folder: Path, server: Served, width: int) -> None:
+    """A metric whose name is longer than a line makes the page no wider, nor does an alert on it."""
+    page.set_viewport_size({"width": width, "height": 900})
+    metric = "a_metric_with_an_endless_name_" * 8
+    with writing(folder, "r") as run:
+        run.write(1, {metric: 1.0})
+        run.write(2, {metric: "NaN"})
+    page.goto(server.link)
+    alert = page.locator('.alert[data-rule="non_finite"]')
+    alert.locator("summary").click()
+    alert.get_by_role("button", name="show it on").wait_for()
+
+    assert page.evaluate("document.documentElement.scrollWidth") == width
