@@ -255,6 +255,18 @@ def test_several_runs(page: Page, server: Served) -> None:
     wait_drawn(page, "reward_std", 200)
 
 
+def test_numbers_in_names_are_in_their_order(page: Page, folder: Path, tmp_path: Path) -> None:
+    """Metrics that nobody knows stand in the order of their names, the ninth layer before the tenth."""
+    names = [f"layer/{number}" for number in (1, 2, 9, 10, 100)]
+    metrics = dict.fromkeys(sorted(names), 0.5)
+    write_attempt(folder, [make_event(step, metrics=metrics) for step in range(3)])
+    with served(folder, tmp_path / "cache") as server:
+        page.goto(server.link)
+        wait_drawn(page, names[0], 3)
+
+        assert page.locator("article.card").evaluate_all("all => all.map(each => each.dataset.metric)") == names
+
+
 def test_search(page: Page, server: Served) -> None:
     """The search narrows the charts, says when nothing is found, and Escape ends it."""
     choose(page, server)

@@ -40,12 +40,13 @@ const GROUPS = [
 const REST = "Everything else";
 const PLACES = new Map(GROUPS.flatMap((group, at) => group.names.map((name, order) => [name, [at, order]])));
 const LAST = 1000;
+const inOrder = new Intl.Collator("en", { numeric: true }).compare;
 
 /** The metrics in groups: `[{title, metrics}]`, without those that are empty. */
 export function grouped(metrics) {
   const found = [...GROUPS.map((group) => group.title), REST].map((title) => ({ title, metrics: [] }));
   const placed = metrics.map((name) => [name, ...place(name)]);
-  placed.sort((one, other) => one[1] - other[1] || one[2] - other[2] || (one[0] < other[0] ? -1 : 1));
+  placed.sort((one, other) => one[1] - other[1] || one[2] - other[2] || inOrder(one[0], other[0]));
   for (const [name, at] of placed) found[at].metrics.push(name);
   return found.filter((group) => group.metrics.length);
 }
