@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import json
 
 from rldk.ingest import validation
 from rldk.ingest.executors import WorkerError, stored
@@ -89,6 +90,30 @@ def test_a_file_that_is_cut_anywhere_is_valid_as_a_whole_only(tmp_path: Path) ->
         assert _found(path) is None
     path.write_bytes(b"".join(lines))
     assert _found(path)
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("mixed_runs", {step: {"model_info": {"attempt": 2}} for step in range(50, 100)}),
+        ("seq_repeat", {99: {"seq": -1}}),
+        ("attempt_back", {50: {"seq": 0, "model_info": {"run_id": "r1", "attempt": 1.0}}}),
+    ],
+)
+def test_what_only_foreign_events_can_have_is_found_as_well(
+    tmp_path: Path, kind: str, changes: dict[int, dict[str, Any]]
+) -> None:
+    """Events without a run among those of one, a number below zero, an attempt that is no integer."""
+    line = {"wall_time": 1.0, "model_info": {"run_id": "r1", "attempt": 2}}
+    lines = [{"step": step, "seq": step} | line | changes.get(step, {}) for step in range(100)]
+    path = tmp_path / "r1_events.000002.jsonl"
+    path.write_bytes(b"".join(json.encode(line) + b"\n" for line in lines))
+    options = {"strict": False, "check_consistency": True}
+
+    assert kind in validate_jsonl_file(path, **options).counts
+    for jobs in (2, 3, 90):
+        assert _found(path, jobs, **options) is None
 
 
 def test_several_files_are_each_checked_by_itself(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def test_a_valid_piece_is_told_with_its_ends(tmp_path: Path) -> None:
         size=path.stat().st_size - start,
         ends=Ends(
             "r1",
+            "r1",
             [Stream(0, 1, seq=8, wall_time=9.0, begun=True, first_seq=3, first_wall_time=3.5)],
             [Curve(0, 1, "train", None, step=7, first_step=3), Curve(0, 1, "eval", None, step=6, first_step=6)],
         ),
@@ -105,7 +106,7 @@ def test_lines_of_others_are_checked_too(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_bytes(b'{"step":2}\n{"step":1}')
 
-    assert _check(_piece(path), strict=False) == [Checked(2, 21, Ends(None, [], []))]
+    assert _check(_piece(path), strict=False) == [Checked(2, 21, Ends(None, None, [], []))]
     assert _check(_piece(path)) == [Irregular()]
 
 

@@ -67,7 +67,10 @@ class Curve(msgspec.Struct, array_like=True):
 class Ends(msgspec.Struct):
     """Where the events of a part of a log begin and end."""
 
+    first_run_id: Any
+    """Of the first event."""
     run_id: Any
+    """Of the first event that has one."""
     streams: list[Stream]
     """In the order in which they began."""
     curves: list[Curve]
@@ -88,6 +91,7 @@ class Order:
         self._streams: dict[tuple[Any, ...], Stream] = {}
         self._curves: dict[tuple[Any, ...], Curve] = {}
         self._attempts: dict[Any, int] = {}
+        self._first_run_id: object = None
         self._run_id: object = None
         self._unread = 0
         self._skipped = False
@@ -131,6 +135,8 @@ class Order:
 
     def _check_run(self, info: Mapping[str, Any], number: int, byte: int) -> None:
         run_id = info.get("run_id")
+        if not self._streams:
+            self._first_run_id = run_id
         if self._run_id is None:
             self._run_id = run_id
         elif run_id != self._run_id:
@@ -139,7 +145,7 @@ class Order:
 
     def _check_attempt(self, rank: object, attempt: Any, number: int, byte: int) -> None:
         highest = self._attempts.get(rank, 0)
-        if not isinstance(attempt, int):
+        if not isinstance(attempt, (int, float)):
             return
         if attempt < highest:
             expected = f"attempt >= {highest}"
@@ -188,7 +194,7 @@ class Order:
                 self._add(Problem("wall_time_back", expected, str(wall_time), "$.wall_time", byte, number))
             stream.wall_time = wall_time
         if seq is not None:
-            if not self._skipped:
+            if not self._skipped or seq < 0:
                 self._check_seq(seq, tail.notes, number, byte)
             stream.seq, self._skipped = seq, False
         self._unread = 0
@@ -201,7 +207,7 @@ class Order:
 
     def ends(self) -> Ends:
         """Where the events began and where they have got to."""
-        return Ends(self._run_id, list(self._streams.values()), list(self._curves.values()))
+        return Ends(self._first_run_id, self._run_id, list(self._streams.values()), list(self._curves.values()))
 
     def join(self, part: Ends) -> bool:
         """Go on over a part of the log whose events follow each other, its first one with any `seq`.
@@ -211,20 +217,21 @@ class Order:
             after a False nothing to go on from.
         """
         return (
-            self._join_run(part.run_id)
+            self._join_run(part)
             and all(map(self._join_stream, part.streams))
             and all(map(self._join_curve, part.curves))
         )
 
-    def _join_run(self, run_id: object) -> bool:
+    def _join_run(self, part: Ends) -> bool:
         if self._run_id is None:
-            self._run_id = run_id
-        return run_id is None or run_id == self._run_id
+            self._run_id = part.run_id
+            return True
+        return not part.streams or part.first_run_id == self._run_id
 
     def _join_stream(self, other: Stream) -> bool:
         stream = self._stream(other.rank, other.attempt)
         highest = self._attempts.get(other.rank, 0)
-        if isinstance(other.attempt, int):
+        if isinstance(other.attempt, (int, float)):
             self._attempts[other.rank] = max(highest, other.attempt)
             if other.attempt < highest:
                 return False
