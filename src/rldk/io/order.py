@@ -90,7 +90,7 @@ class Order:
         self._add = add
         self._streams: dict[tuple[Any, ...], Stream] = {}
         self._curves: dict[tuple[Any, ...], Curve] = {}
-        self._attempts: dict[Any, int] = {}
+        self._attempts: dict[Any, float] = {}
         self._first_run_id: object = None
         self._run_id: object = None
         self._unread = 0
