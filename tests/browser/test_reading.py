@@ -84,7 +84,10 @@ def test_without_charts(page: Page, server: Served) -> None:
 
 
 def test_zoom(page: Page, server: Served) -> None:
-    """Dragging over a chart zooms all of them to these steps, a double click shows all again, and so do keys."""
+    """Dragging over a chart zooms all of them to these steps, a double click shows all again, and so do keys.
+
+    The newest value is told whatever is shown.
+    """
     choose(page, server)
     area = card(page, "reward_mean").locator(".u-over")
     box = area.bounding_box()
@@ -102,6 +105,8 @@ def test_zoom(page: Page, server: Served) -> None:
     page.get_by_role("heading", level=1).click()
     page.keyboard.press("+")
     expect_zoomed(page, "steps 51 to 151")
+    wait_drawn(page, "reward_std", 105)
+    assert card(page, "reward_std").locator(".value .number").inner_text() == f"{healthy(201)['reward_std']:.4g}"
     page.keyboard.press("ArrowRight")
     expect_zoomed(page, "steps 76 to 176")
     page.keyboard.press("x")

@@ -254,12 +254,16 @@ export class Board {
     return this.model.selected.every((id) => this.loaded.has(key("all", id, metric)) || !this.model.details.get(id)?.metrics[metric]);
   }
 
-  /** The curves of a metric, as they are drawn: with their colour and their name. */
+  /** The curves of a metric, as they are drawn: with the whole of them, their colour and their name. */
   lines(metric) {
     const isMany = this.model.selected.length > 1;
     return this.model.selected.flatMap((id) => {
-      const curves = this.fine.get(key("fine", id, metric)) ?? this.model.curvesOf(id, metric);
-      return curves.map((curve) => ({ run: id, curve, colour: this.colour(id), label: this.#label(id, curve, isMany) }));
+      const wholes = this.model.curvesOf(id, metric);
+      const curves = this.fine.get(key("fine", id, metric)) ?? wholes;
+      return curves.map((curve) => {
+        const whole = wholes.find((each) => each.phase === curve.phase && each.eval_set === curve.eval_set && each.attempt === curve.attempt);
+        return { run: id, curve, whole: whole ?? curve, colour: this.colour(id), label: this.#label(id, curve, isMany) };
+      });
     });
   }
 

@@ -368,9 +368,9 @@ export class Chart {
     this.#readout(x);
   }
 
-  /** The values at x, or the newest ones. */
+  /** The values at x, or the newest ones of all, whatever range is shown. */
   #readout(x) {
-    const found = this.lines.map((line) => ({ line, ...valueAt(line.curve, x) }));
+    const found = this.lines.map((line) => ({ line, ...valueAt(x === null ? line.whole : line.curve, x) }));
     const replaced = found.filter(({ line }) => line.curve.rewound);
     const told = found.filter(({ line, text }) => text !== null && !line.curve.rewound);
     const one = told.find(({ line }) => line.curve.phase === "train") ?? told[0];
