@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from rldk.cli import rldk
+from rldk.errors import RLDKError
 from tests.runs import files, make_event, run_python, write_attempt
 
 if TYPE_CHECKING:
@@ -105,6 +106,44 @@ def test_files_that_cannot_be_written_are_a_sentence(logs: Path) -> None:
     assert done.stderr.startswith("rldk: ")
     assert "Is a directory" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "output", ["logs/r_events.jsonl", "logs/r_manifest.json", "logs/../logs/r_events.jsonl", "pipe"]
+)
+def test_a_page_is_put_in_the_place_of_no_other_file(logs: Path, output: str) -> None:
+    """The log itself, a file that belongs to it, or what is no file at all: exit 2, and all stays as it was."""
+    (logs / "r_manifest.json").write_bytes(b"{}\n")
+    os.mkfifo("pipe")
+    before = files(logs)
+    done = CliRunner().invoke(rldk, ["report", "logs", "-o", output])
+
+    assert isinstance(done.exception, FileExistsError | RLDKError)
+    assert output in str(done.exception)
+    assert files(logs) == before
+    assert (logs.parent / "pipe").is_fifo()
+
+
+def test_a_page_is_not_named_like_a_log(logs: Path) -> None:
+    """It would be taken for one: exit 2, and nothing is written."""
+    done = run_python("-m", "rldk", "report", "logs", "-o", "logs/s_events.jsonl", cwd=logs.parent)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "rldk: logs/s_events.jsonl: expected a name for a web page, as run.html, found that of an event log\n"
+    )
+    assert list(files(logs)) == ["r_events.jsonl"]
+
+
+@pytest.mark.parametrize("earlier", [b"", b"<!doctype html>\n<title>earlier</title>"])
+def test_an_earlier_page_is_replaced(logs: Path, earlier: bytes) -> None:
+    """So that a report can be made again; an empty file, as mktemp leaves one, is none to be missed either."""
+    page = logs.parent / "run.html"
+    page.write_bytes(earlier)
+    done = CliRunner().invoke(rldk, ["report", "logs", "-o", "run.html"])
+
+    assert done.exit_code == 0
+    assert page.stat().st_size > 10_000
 
 
 def test_there_are_no_colours_in_a_pipe(logs: Path) -> None:
