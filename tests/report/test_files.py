@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import resource
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from rldk.report.final import build_report
 from tests.runs import TIMESTAMP, eval_event, files, make_event, run_python, write_attempt, write_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from rldk.io.event_schema import Event
@@ -35,6 +36,15 @@ JUDGED = ("alerts", "stories", "passed", "unchecked")
 """What the final report has from the verdict."""
 
 DERIVED = ("r_alerts.json", "r_final_report.json", "r_manifest.json", "r_metrics.csv", "r_metrics.json")
+
+
+@pytest.fixture
+def few_open_files() -> Iterator[None]:
+    """This process may have a hundred files open."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def write_run(folder: Path) -> Path:
@@ -113,6 +123,18 @@ def test_names_of_any_kind_are_columns(tmp_path: Path) -> None:
 
     assert rows[0][6:] == names
     assert rows[1][6:] == ["0.5"] * len(names)
+
+
+@pytest.mark.usefixtures("few_open_files")
+def test_there_may_be_more_curves_than_open_files(tmp_path: Path) -> None:
+    """An evaluation set for each step, as somebody may name them; a long curve is written whole beside them."""
+    long = [make_event(step, metrics={"loss": step + 1 / 3}) for step in range(2000)]
+    path = write_attempt(tmp_path, [*long, *(eval_event(2000, f"set{number}") for number in range(200))])
+    write_files(run_log(path))
+    rows = list(csv.DictReader((tmp_path / "r_metrics.csv").read_text().splitlines()))
+
+    assert [float(row["loss"]) for row in rows[:2000]] == [step + 1 / 3 for step in range(2000)]
+    assert [row["eval_set"] for row in rows[2000:]] == [f"set{number}" for number in range(200)]
 
 
 def test_metrics_json_has_the_aggregates_of_each_curve(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["write_alerts", "write_files"]
 
 _LEADING: Final = ("phase", "eval_set", "step", "wall_time", "timestamp", "attempt")
+_SPOOL: Final = 2**16
+"""So many bytes of a curve's rows are held in memory."""
 
 
 def write_files(
@@ -84,7 +86,8 @@ def _write_csv(file: IO[bytes], events: Iterable[Event], columns: list[str]) -> 
         curves: dict[Any, Any] = {}
         for point in points(events):
             if (key := curve_key(point)) not in curves:
-                spool = stack.enter_context(tempfile.TemporaryFile())
+                # A file is opened only for what is large, since there may be more curves than files can be open.
+                spool = stack.enter_context(tempfile.SpooledTemporaryFile(_SPOOL))
                 text = stack.enter_context(io.TextIOWrapper(spool, encoding="utf-8", newline="", write_through=True))
                 curves[key] = csv.writer(text, lineterminator="\n"), text
             curves[key][0].writerow(_row(point, columns))
