@@ -92,6 +92,18 @@ def test_what_is_cut_off_is_forgotten() -> None:
     assert (found.points, found.steps) == (200, (0, 199))
 
 
+@pytest.mark.parametrize("kept", [5, 20, 49])
+def test_a_run_may_be_rewound_further_than_single_values_are_kept(kept: int) -> None:
+    """Metrics that the new attempt does not log are judged by what was kept of them, be it ever so little."""
+    names = [name.replace("<f>", "answer") for name in METRICS]
+    before = [point(step, dict.fromkeys(names, 0.5), attempt=1) for step in range(kept + 70)]
+    after = [point(step, {"loss": 1.0}, attempt=2, resumed_from=kept - 1) for step in range(kept, kept + 60)]
+
+    found = verdict([*before, *after], rules=RULES)
+
+    assert (found.points, found.steps) == (kept + 60, (0, kept + 59))
+
+
 def test_a_log_without_attempts_that_goes_back_has_a_seam() -> None:
     """In a foreign log a step that goes back begins an attempt, and late events of replaced ones are left out."""
     metrics = {"reward_mean": 0.5}

@@ -262,6 +262,13 @@ def test_seams() -> None:
     assert alerts["seam_jump", "reward_mean"].first_step == 80
 
 
+def test_a_rate_that_is_no_number_has_not_jumped() -> None:
+    """NaN at a seam is the finding of another rule."""
+    before = _attempts(range(10), range(10, 20), lr=lambda step: math.nan if step < 10 else 1e-6)
+
+    assert {alert.rule for alert in verdict(before, "grpo").alerts} == {"rewound", "non_finite"}
+
+
 def test_a_restart_loop() -> None:
     """Three attempts that get no further are a warning, two are not."""
     twice = _attempts(range(10), range(10), loss=lambda step: 1.0 + step)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rldk.alerts.series import RECENT, Series
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def _series(count: int, start: int = 0) -> Series:
@@ -92,6 +96,28 @@ def test_a_run_goes_on_after_a_cut() -> None:
         series.add(step, -1.0)
 
     assert series.values == [float(step) for step in range(50)] + [-1.0] * 50
+
+
+@pytest.mark.parametrize(("count", "last", "recent"), [(100, 9, range(10)), (100, 79, range(16, 80)), (1000, 9, [3.5])])
+def test_the_last_values_before_a_cut_are_at_hand(count: int, last: int, recent: Sequence[float]) -> None:
+    """However much was cut, there are last values: those that are left, or the last mean where none is known."""
+    series = _series(count)
+
+    series.cut(last)
+
+    assert list(series.recent) == [*recent]
+    assert (series.last, series.last_step) == (recent[-1], series.steps[-1])
+    assert series.level >= 3.5
+
+
+def test_a_value_of_the_step_that_was_cut_to_replaces_the_last() -> None:
+    """The step from which a run was resumed may be logged again, however far it went back."""
+    series = _series(100)
+    series.cut(9)
+
+    series.add(9, 5.0)
+
+    assert (series.n, series.last, series.values[-1], series.recent[-1]) == (10, 5, 5, 5)
 
 
 def test_everything_can_be_cut() -> None:

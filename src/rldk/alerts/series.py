@@ -131,6 +131,7 @@ class Series:
         while self.steps and self.steps[-1] > last_step:
             self.steps.pop()
             self.recent.pop()
+        self._recall()
         # What is kept one by one fills the gap of the mean that had to go.
         begun = self._ends[-1] if self._ends else -1
         rest = [(step, value) for step, value in zip(self.steps, self.recent, strict=True) if step > begun]
@@ -143,6 +144,15 @@ class Series:
         self.odd, self._cached = 0, -1
         if not self.n:
             self._begin()
+
+    def _recall(self) -> None:
+        """Have the last values at hand again that a cut has left: every one while each is there, or one mean."""
+        if self._ends and (self.stride == 1 or not self.recent):
+            count = RECENT if self.stride == 1 else 1
+            self.recent.clear()
+            self.steps.clear()
+            self.recent.extend(self._means[-count:])
+            self.steps.extend(self._ends[-count:])
 
     @property
     def values(self) -> list[float]:

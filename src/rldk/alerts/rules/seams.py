@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rldk.alerts.rule import Finding, Rule
@@ -165,7 +166,9 @@ class _Jumps:
 
     def _look_at_lr(self, seam: Seam) -> None:
         before, after = seam.jumps.get("lr", (None, None))
-        if before and after and not 0.5 <= after / before <= 2:  # noqa: PLR2004 - no schedule moves so fast
+        if not before or not after or not (math.isfinite(before) and math.isfinite(after)):
+            return
+        if not 0.5 <= after / before <= 2:  # noqa: PLR2004 - no schedule moves so fast
             self._found["lr"] = Finding(
                 severity="warning",
                 message=f"lr goes from {number(before)} to {number(after)} where attempt {seam.attempt} took over at "
