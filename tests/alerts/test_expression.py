@@ -108,6 +108,15 @@ def test_parentheses_have_an_end() -> None:
         parse("(" * 1000 + "loss" + ")" * 1000 + " < 1")
 
 
+def test_a_sum_has_an_end() -> None:
+    """What would exhaust the stack when it is computed is refused, and what is not refused can be computed."""
+    for text in ("loss + " * 1000 + "loss < 1", "loss < 1 and " * 1000 + "loss < 1"):
+        with pytest.raises(ExpressionError, match="at most 500 numbers, metrics and operators"):
+            parse(text)
+
+    assert not parse("loss + " * 240 + "loss < 1").holds(_TRAIN)
+
+
 @given(st.text(alphabet="loskm_ean()<>=!+-*/.,0123456789 `andrt", max_size=40))
 def test_any_text_is_understood_or_refused(text: str) -> None:
     """No text makes the parser fail in another way."""

@@ -129,6 +129,29 @@ def test_errors_name_file_and_line(text: str, message: str) -> None:
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("rule = " + "[" * 5000, "lists or tables too deep in one another"),
+        ("rule = " + "1" * 5000, "too long an integer"),
+    ],
+)
+def test_what_the_parser_chokes_on_is_an_error_as_well(text: str, found: str) -> None:
+    """No text makes the parser of TOML fail in another way."""
+    with pytest.raises(RulesFileError) as caught:
+        parse_rules(text, Path("r.toml"))
+
+    assert str(caught.value) == f"r.toml: expected a file of rules in TOML, found {found}"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    """A file as editors of Windows write it is read as any other."""
+    path = tmp_path / "rules.toml"
+    path.write_text(_FILE.replace("\n", "\r\n"), encoding="utf-8-sig")
+
+    assert [rule.name for rule in load_rules(path)] == ["reward_too_low", "logp_gap"]
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     """A file that is not there, or is no text, is named."""
     binary = tmp_path / "rules.toml"

@@ -7,7 +7,8 @@
 Numbers, metrics by name (in backquotes when the name has spaces or signs), `+ - * /`, the comparisons
 `< <= > >= == !=`, `and`, `or`, `not`, parentheses, and these functions: `abs(x)`, `baseline(m)` for the median of
 a metric's beginning, and `last(m, n)`, `mean(m, n)`, `median(m, n)`, `min(m, n)` and `max(m, n)` of a metric's last n
-values, at most 64. Nothing else: no calls, no attributes, no evaluation by Python.
+values, at most 64. A name may hold `/`, `.`, `@` and `:`, so that a quotient of two metrics is written with spaces,
+as `kl_mean / lr`. What divides by zero does not hold, and neither does anything that it is part of. Nothing else: no calls, no attributes, no evaluation by Python.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ FUNCTIONS: Final = ("abs", "baseline", *_WINDOWED)
 """The functions that an expression may use."""
 
 _DEEPEST: Final = 50
+
+_LONGEST: Final = 500
+"""Words and signs of an expression at most: each sum of a long one is computed within the next, and the stack ends."""
 
 
 class ExpressionError(ValueError):
@@ -135,6 +139,8 @@ class _Parser:
         """Take the end."""
         if self._peek().kind != "end":
             raise self._fail("an operator or the end")
+        if self._at > _LONGEST:
+            raise ExpressionError(f"at most {_LONGEST} numbers, metrics and operators", f"{self._at:,}")
 
     def either(self) -> tuple[Callable[[Mapping[str, Series]], float], bool]:
         """Conditions joined by `or`, or a number."""

@@ -119,7 +119,7 @@ def load_rules(path: Path) -> tuple[Rule, ...]:
         RulesFileError: it cannot be read, or says something that is no rule; with the line, and what was expected.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "bytes that are no UTF-8"
         raise RulesFileError(path, 0, "a file of rules in TOML", str(why)) from error
@@ -145,6 +145,10 @@ def parse_rules(text: str, path: Path) -> tuple[Rule, ...]:
             (int(match["line"]), match["what"]) if match else (last, str(error).removesuffix(" (at end of document)"))
         )
         raise RulesFileError(path, line, "TOML", what) from error
+    except (RecursionError, ValueError) as error:
+        # Of a list in a thousand lists, and of an integer of thousands of digits, the parser says nothing better.
+        what = "lists or tables too deep in one another" if isinstance(error, RecursionError) else "too long an integer"
+        raise RulesFileError(path, 0, "a file of rules in TOML", what) from error
     places = _Places(text)
     if content.keys() != {"rule"} or not isinstance(content["rule"], list):
         found = next((key for key in content if key != "rule"), "nothing" if not content else "no list")
