@@ -18,6 +18,7 @@ from rldk.ingest.sources import find_units, local, unit_files
 from rldk.io.codec import encode
 from rldk.io.compression import compress
 from rldk.io.manifest import Manifest
+from rldk.io.repair import salvage
 from rldk.io.segments import derived_path, lock_path, run_log, sealed_path
 from rldk.report.files import write_files
 from tests.runs import make_event, write_attempt, write_manifest
@@ -276,6 +277,19 @@ class TestOwnLogs:
         assert passed(folder) == [
             ("r_events.rank1.jsonl", "rank 1: the lowest rank stands for the run; the whole history has every rank")
         ]
+
+    def test_a_salvaged_copy_is_no_further_run(self, folder: Path) -> None:
+        """It has the events of the log beside it; where that is not, or when it is named, it is read."""
+        log = folder / "r_events.jsonl"
+        log.write_bytes(b"damaged\n" + log.read_bytes())
+        done = salvage(log)
+
+        assert names(folder, folder) == ["r_events.jsonl"]
+        assert names(done.out, folder) == ["r_events.salvaged.jsonl"]
+        assert Path(done.unreadable or "").exists()
+        (folder / "mine").mkdir()
+        Path(done.out).rename(folder / "mine/r_events.salvaged.jsonl")
+        assert names(folder / "mine", folder) == ["mine/r_events.salvaged.jsonl"]
 
     def test_the_whole_history_has_every_rank(self, folder: Path) -> None:
         """Each is a source of its own."""

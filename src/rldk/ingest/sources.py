@@ -20,6 +20,7 @@ from rldk.adapters.registry import detect, load, no_log
 from rldk.errors import MissingExtraError, UnknownFormatError
 from rldk.ingest.account import PassedOver
 from rldk.io.manifest import read_manifest
+from rldk.io.repair import copies
 from rldk.io.segments import (
     Log,
     derived_path,
@@ -362,7 +363,7 @@ def _below(shown: str, path: Path, root: Path) -> str:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """The files below a folder that may be logs, sorted; hidden ones and those derived from RLDK's logs left out.
+    """The files below a folder that may be logs, sorted; hidden ones and those made of other logs there left out.
 
     Raises:
         OSError: a folder cannot be read.
@@ -370,7 +371,7 @@ def _files(root: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(folder)
-        derived = _derived(here)
+        derived = _derived(here) | _copies(here, names)
         for name in sorted(names):
             if not name.startswith(".") and name not in derived and not _OTHER.search(name):
                 yield here / name
@@ -383,6 +384,13 @@ def _refuse(error: OSError) -> None:
 def _derived(folder: Path) -> set[str]:
     """The names of what RLDK made of the logs in a folder."""
     return {derived_path(log, name).name for log in find_logs(folder) for name in _DERIVED}
+
+
+def _copies(folder: Path, names: Iterable[str]) -> set[str]:
+    """The names of what `rldk repair --salvage` made of the files in a folder."""
+    if not any(".salvaged." in name for name in names):
+        return set()
+    return {copy.name for name in names for copy in copies(folder / name)}
 
 
 def unit_files(unit: Unit) -> list[Path]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from rldk.io.event_schema import Event
 
-__all__ = ["Repair", "Salvage", "repair", "salvage"]
+__all__ = ["Repair", "Salvage", "copies", "repair", "salvage"]
 
 _LISTED: Final = 5
 """How many problems a result holds; `rldk validate` lists them all."""
@@ -120,12 +120,12 @@ def salvage(path: Path, out: Path | None = None) -> Salvage:
         RLDKError: `out` is named as a compressed file, which it would not be.
         OSError: a file cannot be read or written.
     """
-    out = out or path.with_name(f"{_name(path)}.salvaged.jsonl")
+    out = out or copies(path)[0]
     if out.suffix[1:] in COMPRESSIONS:
         raise RLDKError(
             f"{out}: expected a name ending in .jsonl, found one of a compressed file; lines are copied plain"
         )
-    unreadable = out.with_name(f"{_name(out)}.unreadable.jsonl")
+    unreadable = _unreadable(out)
     for each in (out, unreadable):
         if os.path.lexists(each):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(each))
@@ -144,6 +144,16 @@ def salvage(path: Path, out: Path | None = None) -> Salvage:
                 _note(done, piece)
     done.unreadable = _text(unreadable) if bad else None
     return done
+
+
+def copies(path: Path) -> tuple[Path, Path]:
+    """The files beside a log that `salvage` copies to: what can be read of it, and what cannot."""
+    out = path.with_name(f"{_name(path)}.salvaged.jsonl")
+    return out, _unreadable(out)
+
+
+def _unreadable(out: Path) -> Path:
+    return out.with_name(f"{_name(out)}.unreadable.jsonl")
 
 
 class _Piece(NamedTuple):
