@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rldk.alerts.rule import Finding, Rule, stateless
-from rldk.alerts.sinks import log
+from rldk.alerts.sinks import Webhook, log
 from rldk.integrations.attempt import RecordedAttempt
 from rldk.integrations.openrlhf import OpenRLHFCallback
 from rldk.integrations.troubles import Troubles
@@ -201,6 +203,19 @@ def test_a_resumed_run_is_judged_by_all_of_it(begin: Callable[..., Recording]) -
     assert run.alerts() == [("firing", 2)]
 
 
+def test_what_metrics_mean_is_known_of_earlier_attempts(begin: Callable[..., Recording]) -> None:
+    """A rule that asks for the estimator judges what was recorded before as it judged it then."""
+    told: list[tuple[int, str]] = []
+    for number, resumed_from in ((1, None), (2, 6)):
+        tell = functools.partial(lambda attempt, alert, _: told.append((attempt, alert.rule)), number)
+        attempt = begin(resumed_from, on_alert=[tell]).attempt
+        for step in range(6 * number - 5, 6 * number + 1):
+            attempt.record(step, {"kl": -0.01}, phase="train", data_slice={})
+        attempt.close("completed")
+
+    assert [each for each in told if each[1] == "kl_negative"] == [(1, "kl_negative")]
+
+
 def test_a_sink_that_fails_is_counted_and_the_others_are_told(
     begin: Callable[..., Recording], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -301,6 +316,35 @@ def test_sinks_are_flushed_at_the_end(begin: Callable[..., Recording]) -> None:
     assert slow.flushed == 1
 
 
+def test_sinks_that_hang_share_the_time_at_the_end(tmp_path: Path) -> None:
+    """However many there are, the end of a training is held up no longer than by one, and each gets some of it."""
+    given: list[float] = []
+    now = [0.0]
+
+    class Hanging(Webhook):
+        def flush(self, patience: float = math.inf) -> None:
+            """Take all the time that there is."""
+            given.append(round(patience, 2))
+            now[0] += patience
+
+    (tmp_path / "r_events.jsonl").touch()
+    settings = check_watch(on_alert=[Hanging("http://localhost/") for _ in range(3)])
+    assert settings is not None
+    watch = Watch(
+        run_log(log_path(tmp_path, "r")),
+        settings,
+        algorithm="grpo",
+        semantics={},
+        stamps={},
+        troubles=Troubles(raises=True),
+        clock=lambda: now[0],
+    )
+
+    watch.finish()
+
+    assert given == [1.67, 1.67, 1.67]
+
+
 def test_a_loop_of_the_users_own_is_told_to_stop(tmp_path: Path) -> None:
     """The callback for OpenRLHF says what rules want; a loop that heeds it was stopped by the rule."""
     recorder = OpenRLHFCallback(tmp_path, run_id="r", rules=[loss_above(10)], on_critical="save_and_stop")
@@ -332,6 +376,8 @@ def test_nothing_is_judged_when_that_is_not_wanted(begin: Callable[..., Recordin
     [
         ({"alerts": "rlhf"}, "alerts: expected True, False or one of auto, dpo, grpo, ppo, sft, found 'rlhf'"),
         ({"on_critical": "halt"}, "on_critical: expected one of warn, save, stop, save_and_stop, found 'halt'"),
+        ({"rules": ["rules.toml"]}, "rules: expected a file of rules or a list of `Rule`, found ['rules.toml']"),
+        ({"rules": 5}, "rules: expected a file of rules or a list of `Rule`, found 5"),
         ({"on_alert": ["https://x"]}, "on_alert: expected a list of functions of an alert and a run id, found "),
         ({"on_alert": log}, "on_alert: expected a list of functions of an alert and a run id, found "),
     ],

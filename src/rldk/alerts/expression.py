@@ -8,7 +8,8 @@ Numbers, metrics by name (in backquotes when the name has spaces or signs), `+ -
 `< <= > >= == !=`, `and`, `or`, `not`, parentheses, and these functions: `abs(x)`, `baseline(m)` for the median of
 a metric's beginning, and `last(m, n)`, `mean(m, n)`, `median(m, n)`, `min(m, n)` and `max(m, n)` of a metric's last n
 values, at most 64. A name may hold `/`, `.`, `@` and `:`, so that a quotient of two metrics is written with spaces,
-as `kl_mean / lr`. What divides by zero does not hold, and neither does anything that it is part of. Nothing else: no calls, no attributes, no evaluation by Python.
+as `kl_mean / lr`. A condition in which something is divided by zero does not hold. Nothing else: no calls, no
+attributes, no evaluation by Python.
 """
 
 from __future__ import annotations

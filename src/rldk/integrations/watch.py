@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 import msgspec
 
 from rldk.alerts import PRESETS, Engine, Rule, load_rules, rules_for
-from rldk.alerts.sinks import Sink, log
+from rldk.alerts.sinks import Command, Sink, Webhook, log
+from rldk.alerts.sinks.outbox import PATIENCE
+from rldk.io.manifest import read_manifest
 from rldk.io.reader import read_log
 from rldk.report.files import write_alerts
 
@@ -77,7 +80,10 @@ def check_watch(
     sinks = tuple(on_alert) if isinstance(on_alert, Iterable) else ()
     if not all(map(callable, sinks)) or not isinstance(on_alert, Iterable):
         raise ValueError(f"on_alert: expected a list of functions of an alert and a run id, found {on_alert!r}")
-    own = load_rules(Path(rules)) if isinstance(rules, (str, os.PathLike)) else tuple(rules or ())
+    given = load_rules(Path(rules)) if isinstance(rules, (str, os.PathLike)) else rules or ()
+    own = tuple(given) if isinstance(given, Iterable) else ()
+    if not all(isinstance(rule, Rule) for rule in own) or not isinstance(given, Iterable):
+        raise ValueError(f"rules: expected a file of rules or a list of `Rule`, found {rules!r}")
     return None if preset is False else WatchSettings(str(preset), own, on_critical, (log, *sinks))
 
 
@@ -103,7 +109,7 @@ class Watch:
         options: WatchSettings,
         *,
         algorithm: str,
-        semantics: Mapping[str, Source],
+        semantics: MutableMapping[str, Source],
         stamps: Mapping[str, Primitive],
         troubles: Troubles,
         clock: Callable[[], float] = time.monotonic,
@@ -170,8 +176,14 @@ class Watch:
     def _flush(self) -> None:
         if self._changed:
             self._reporting("writing the alerts", self._write)
-        for sink in self._options.sinks:
-            if flush := getattr(sink, "flush", None):
+        deadline = self._clock() + PATIENCE
+        flushed = [(sink, flush) for sink in self._options.sinks if (flush := getattr(sink, "flush", None))]
+        for left, (sink, flush) in zip(range(len(flushed), 0, -1), flushed, strict=True):
+            if isinstance(sink, (Command, Webhook)):
+                # What one does not need is for those after it, so that several that hang take no longer than one.
+                patience = max(deadline - self._clock(), 0.0) / left
+                self._reporting("delivering alerts", functools.partial(flush, patience))
+            else:
                 self._reporting("delivering alerts", flush)
 
     def _guarded(self, what: Callable[[Engine], object]) -> None:
@@ -186,6 +198,8 @@ class Watch:
 
     def _prime(self) -> None:
         deadline = self._clock() + _PRIMING
+        # This attempt has logged nothing yet, so that what its metrics mean is only known from the ones before it.
+        self._semantics = ChainMap(self._semantics, read_manifest(self._log).metrics)
         engine = self._new_engine()
         for count, event in enumerate(read_log(self._log, "salvage", lambda *_: None)):
             if count % 100 == 0 and self._clock() > deadline:
