@@ -83,6 +83,15 @@ def test_a_terminal_shows_colours_unless_they_are_not_wanted(
     assert capsys.readouterr().err == shown
 
 
+def test_an_alert_is_one_line_whatever_a_key_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    """A key of a log, or the message of a user's rule, tells no terminal what to do."""
+    show(an_alert(message="a\x1b[31mb\nc\x9b is nan."), "r1")
+
+    assert capsys.readouterr().err == (
+        "r1: CRITICAL reward_constant at step 40, since step 12: a\\x1b[31mb\\x0ac\\x9b is nan.\n"
+    )
+
+
 # The message
 
 
@@ -273,6 +282,29 @@ def test_an_address_is_never_shown_whole() -> None:
     assert repr(Webhook("https://user:SECRET@host:8443/SECRET?key=SECRET")) == "Webhook('https://host:8443/...')"
 
 
+def test_user_and_password_of_an_address_are_sent_and_no_part_of_the_host() -> None:
+    """They go to the server as a browser would send them, and to no name service."""
+    with server() as told:
+        address = told.url.replace("http://", "http://me:p%40ss@")
+        webhook = Webhook(address, waits=())
+        webhook(an_alert(), "r1")
+        webhook.flush()
+
+    assert (webhook.lost, told.who) == (0, ["Basic bWU6cEBzcw=="])
+
+
+def test_a_proxy_that_cannot_be_used_is_named_as_an_error(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python has only a text for it, which may hold anything."""
+    monkeypatch.setenv("http_proxy", "socks5://me:SECRET@localhost:1")
+    webhook = Webhook("http://host.invalid/SECRET", waits=())
+    webhook(an_alert(), "r1")
+    webhook.flush()
+
+    assert said(caplog)[0].startswith("an alert was not delivered to http://host.invalid/...: URLError;")
+
+
 # The command
 
 
@@ -344,6 +376,24 @@ def test_a_command_is_killed_when_the_training_ends() -> None:
     assert time.monotonic() - began < 1
     assert command.lost == 1
     until(lambda: program.poll() is not None)
+
+
+# From Python 3.12 on, a fork in a process with threads is warned of.
+@pytest.mark.filterwarnings("ignore:.*is multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_child_leaves_the_program_alone(tmp_path: Path) -> None:
+    """It is the parent's, whatever the child does with its copy."""
+    command = Command(["sh", "-c", f"while ! [ -e {tmp_path}/go ]; do sleep 0.01; done"])
+    command(an_alert(), "r1")
+    until(lambda: command._running is not None)
+    child = os.fork()
+    if child == 0:
+        command.flush(0.1)
+        os._exit(0)
+    os.waitpid(child, 0)
+    (tmp_path / "go").touch()
+    command.flush()
+
+    assert command.lost == 0
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ class Server:
         self.got: list[tuple[str, Any]] = []
         """The path and the content of each message."""
         self.times: list[float] = []
+        self.who: list[str | None] = []
+        """The user and password that came with each message."""
         self.gone = threading.Event()
 
     def answer(self) -> int:
@@ -44,6 +46,7 @@ def server(*answers: int, delay: float = 0.0) -> Iterator[Server]:
         def do_POST(self) -> None:
             content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             told.times.append(time.monotonic())
+            told.who.append(self.headers["Authorization"])
             told.got.append((self.path, content))
             told.gone.wait(told.delay)
             try:

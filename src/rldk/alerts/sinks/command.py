@@ -45,6 +45,8 @@ class Command:
         self._words = list(words)
         self._timeout = timeout
         self._running: subprocess.Popen[bytes] | None = None
+        self._pid = os.getpid()
+        """A forked child leaves its parent's program alone."""
         self._outbox = Outbox(self._run, self._words[0], waits=())
 
     def __repr__(self) -> str:
@@ -63,7 +65,7 @@ class Command:
         """Wait for programs that are to be run; after so many seconds the one that still runs is killed."""
         self._outbox.flush(patience)
         running = self._running
-        if running and running.returncode is None:
+        if running and running.returncode is None and os.getpid() == self._pid:
             _kill(running)
 
     def _run(self, message: bytes) -> None:

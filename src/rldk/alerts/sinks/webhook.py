@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import msgspec
@@ -54,7 +55,7 @@ class Webhook:
     def __init__(self, url: str, *, timeout: float = 10.0, waits: Sequence[float] = (1.0, 5.0, 25.0)) -> None:
         self.shown = _shown(url)
         """The address as it may be shown."""
-        self._url = url
+        self._url, self._headers = _request(url)
         self._timeout = timeout
         self._opener = build_opener(_NoRedirects)
         self._outbox = Outbox(self._post, self.shown, waits=waits)
@@ -76,8 +77,7 @@ class Webhook:
         self._outbox.flush(patience)
 
     def _post(self, body: bytes) -> None:
-        headers = {"Content-Type": "application/json", "User-Agent": "rldk"}
-        request = Request(self._url, data=body, headers=headers, method="POST")  # noqa: S310 - it is one of HTTP
+        request = Request(self._url, data=body, headers=self._headers, method="POST")  # noqa: S310 - it is one of HTTP
         try:
             self._opener.open(request, timeout=self._timeout).close()
         except HTTPError as error:
@@ -118,9 +118,20 @@ def _shown(url: str) -> str:
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}/..."
 
 
+def _request(url: str) -> tuple[str, dict[str, str]]:
+    """The address without user and password, which Python would take for a part of the host, and the headers."""
+    headers = {"Content-Type": "application/json", "User-Agent": "rldk"}
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, headers
+    who = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    headers["Authorization"] = f"Basic {b64encode(who.encode()).decode()}"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), headers
+
+
 def _reason(error: Exception) -> str:
     """What went wrong, in words that hold nothing of the address."""
-    cause = error.reason if isinstance(error, URLError) else error
+    cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
     if isinstance(cause, TimeoutError):
         return "no answer in time"
     return (cause.strerror if isinstance(cause, OSError) else None) or type(cause).__name__

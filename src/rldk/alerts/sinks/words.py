@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from rldk.alerts.findings import Alert
 
 __all__ = ["heading", "in_a_line", "since"]
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""What would end the line, or tell a terminal what to do; a key of a log may hold it."""
 
 
 def heading(alert: Alert) -> str:
@@ -24,4 +28,5 @@ def since(alert: Alert) -> str:
 
 def in_a_line(alert: Alert, run_id: str) -> str:
     """The alert in one line."""
-    return f"{run_id}: {heading(alert)} at {since(alert)}: {alert.message}"
+    line = f"{run_id}: {heading(alert)} at {since(alert)}: {alert.message}"
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", line)
