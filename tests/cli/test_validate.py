@@ -313,6 +313,16 @@ def test_a_name_like_markup_is_no_markup(tmp_path: Path, monkeypatch: pytest.Mon
     assert "[bold]x" in done.output
 
 
+@pytest.mark.parametrize("options", [[], ["--strict"], ["--jobs", "2"]])
+def test_a_pipe_is_checked_as_it_comes(folder: Path, options: list[str]) -> None:
+    """`cat log | rldk validate /dev/stdin`, also when there is nothing wrong with it."""
+    command = [sys.executable, "-m", "rldk", "validate", *options, "/dev/stdin"]
+    text = (folder / "logs/r_events.jsonl").read_text()
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "/dev/stdin: valid, 3 lines\n", "")
+
+
 def test_long_lines_are_not_wrapped_in_a_pipe(tmp_path: Path) -> None:
     """A finding is one line, however long, so that grep and sort work on it."""
     name = "x" * 100

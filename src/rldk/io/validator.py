@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -189,8 +190,10 @@ def check_file(
         _check_block(block, segment.path, check, add, strict=strict)
         if progress:
             if not segment.file.seekable():
-                stored = os.lseek(segment.file.fileno(), 0, os.SEEK_CUR)
-                size, done = stored - done, stored
+                # Of a pipe nothing is stored: its bytes count as they come.
+                with suppress(OSError):
+                    stored = os.lseek(segment.file.fileno(), 0, os.SEEK_CUR)
+                    size, done = stored - done, stored
             progress(size)
 
 
