@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from rldk.cli import _COMMANDS, rldk
-from tests.runs import clean_environment, run_python
+from rldk.io.codec import encode
+from tests.runs import clean_environment, make_event, run_python
 
 COMMANDS = sorted(_COMMANDS)
 
@@ -115,3 +116,26 @@ def test_a_full_disk_behind_standard_output_is_a_sentence() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("rldk: [Errno 28] No space left on device\n")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["validate", "r_events.jsonl"],
+        ["validate", "--strict", "r_events.jsonl"],
+        ["verify", "r_events.jsonl"],
+        ["repair", "r_events.jsonl"],
+        ["repair", "--salvage", "r_events.jsonl"],
+        ["tail", "r_events.jsonl"],
+        ["report", "r_events.jsonl", "--rules", "rules\x1b[2J.toml"],
+    ],
+)
+def test_what_a_terminal_would_obey_is_shown_as_codes(tmp_path: Path, command: list[str]) -> None:
+    """Damage is any bytes, and a note any text: none of them clears the screen or rings the bell."""
+    event = encode(make_event(1, notes=["red \x1b[31m"]))
+    (tmp_path / "r_events.jsonl").write_bytes(event + b'{"step":"\x1b[2J\x07"}\n')
+    done = run_python("-m", "rldk", *command, cwd=tmp_path)
+
+    assert "\\x1b[2J" in done.stdout + done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "\x07" not in done.stdout + done.stderr

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import click
 
 from rldk.errors import RLDKError
+from rldk.report.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,5 +90,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    click.echo(f"rldk: {message}", err=True)
+    for line in f"rldk: {message}".split("\n"):
+        click.echo(printable(line), err=True)
     sys.exit(2)

@@ -15,6 +15,7 @@ from rldk.errors import IngestError
 from rldk.ingest import IngestReport
 from rldk.ingest import convert as convert_runs
 from rldk.io.validator import validate_jsonl_file
+from rldk.report.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,7 @@ def convert(sources: Sequence[str], *, output: Path, adapter: str | None, fields
         valid = valid and found.valid
         console.print(f"wrote {path}: {'strictly valid' if found.valid else 'not in order'}", soft_wrap=True)
         for problem in found.problems:
-            console.print(str(problem.error(path)), soft_wrap=True)
+            console.print(printable(str(problem.error(path))), soft_wrap=True)
     if not written:
         console.print("nothing was written: there are no events", style="red")
     sys.exit(0 if valid else 1)

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from rldk.io import repair as log_repair
-from rldk.report.words import plural
+from rldk.report.words import plural, printable
 
 __all__ = ["repair"]
 
@@ -74,7 +74,7 @@ def _print_salvage(done: log_repair.Salvage) -> None:
 
 def _print_problems(done: log_repair.Repair | log_repair.Salvage) -> None:
     for problem in done.problems:
-        click.echo(str(problem.error(Path(done.path))))
+        click.echo(printable(str(problem.error(Path(done.path)))))
     if more := done.damaged - len(done.problems):
         click.echo(f"and {more:,} more: rldk validate --strict {shlex.quote(done.path)}")
 

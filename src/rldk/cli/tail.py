@@ -19,7 +19,7 @@ from rldk.io.position import START
 from rldk.io.reader import problem
 from rldk.io.values import spelled
 from rldk.report.render import IMPORTANT
-from rldk.report.words import number
+from rldk.report.words import number, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,11 +74,12 @@ def tail(run: Path, *, follow: bool, lines: int, every: bool, as_json: bool, met
         for line in _lines(catalogue, found, None if every else lines, follow=follow):
             if line.problem:
                 bad = True
-                click.echo(f"rldk: {line.problem}", err=True)
+                click.echo(f"rldk: {printable(line.problem)}", err=True)
             elif as_json:
                 sys.stdout.write(line.text.decode() + "\n")
             else:
-                sys.stdout.write(_shown(decode(line.text), names, several=len(found.ranks) > 1) + "\n")
+                shown = _shown(decode(line.text), names, several=len(found.ranks) > 1)
+                sys.stdout.write(printable(shown) + "\n")
             if follow:
                 sys.stdout.flush()
         sys.stdout.flush()

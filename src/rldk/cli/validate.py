@@ -21,7 +21,7 @@ from rldk.io.opened import Opened, opened
 from rldk.io.problems import KINDS
 from rldk.io.segments import Log, find_logs, segment_number, segments
 from rldk.io.validator import Report, validate_opened
-from rldk.report.words import plural
+from rldk.report.words import plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -165,7 +165,7 @@ def _print(console: Console, report: Report) -> None:
         where = f"{report.path}:{problem.line}:{problem.byte}"
         field = f"{problem.field}: " if problem.field else ""
         message = f"{where}: {field}expected {problem.expected}, found {problem.found}"
-        console.print(message, end=" ", soft_wrap=True)
+        console.print(printable(message), end=" ", soft_wrap=True)
         console.print(f"[{problem.kind}]", style="yellow", soft_wrap=True)
     for kind, count in sorted(report.counts.items()):
         console.print(f"  {count:>5}  {kind}: {KINDS[kind]}", style="dim", soft_wrap=True)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from rldk.cli.terminal import terminal
 from rldk.io import verify as run
-from rldk.report.words import plural
+from rldk.report.words import plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,8 @@ def _file(checked: run.CheckedFile, width: int, digits: int) -> Iterator[Text]:
     for problem in checked.problems:
         field = f"{problem.field}: " if problem.field else ""
         where = f"line {problem.line}, byte {problem.byte}"
-        yield Text(f"  {where}: {field}expected {problem.expected}, found {problem.found} [{problem.kind}]")
+        message = f"{where}: {field}expected {problem.expected}, found {problem.found} [{problem.kind}]"
+        yield Text(f"  {printable(message)}")
     if more := sum(checked.counts.values()) - len(checked.problems):
         yield Text(f"  and {plural(more, 'problem')} more")
 
