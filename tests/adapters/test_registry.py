@@ -86,6 +86,16 @@ def test_naming_the_adapters_imports_none_of_them() -> None:
     assert done.stdout == "\n"
 
 
+def test_packages_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for every file of a folder: that took longer than all else."""
+    calls: list[str] = []
+    monkeypatch.setattr("rldk.adapters.registry.entry_points", lambda group: calls.append(group) or [])
+    monkeypatch.syspath_prepend("/a/path/that/is/new")
+
+    assert names() == names() == [*NAMES]
+    assert calls == [GROUP]
+
+
 @pytest.mark.parametrize("first", ["cut", "torn", "banner"])
 @pytest.mark.parametrize(
     "form", [form for form in FORMATS if form.parts[0].startswith(b"{") and form.lined], ids=lambda form: form.adapter

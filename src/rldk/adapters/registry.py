@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -13,6 +15,7 @@ from rldk.errors import RLDKError, UnknownFormatError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from importlib.metadata import EntryPoint
     from pathlib import Path
 
 __all__ = ["GROUP", "NAMES", "detect", "load", "names", "no_log"]
@@ -43,7 +46,13 @@ NAMES: Final[dict[str, str]] = {
 
 def names() -> list[str]:
     """What adapters are called, RLDK's own first."""
-    return [*NAMES, *sorted({point.name for point in entry_points(group=GROUP)} - NAMES.keys())]
+    return [*NAMES, *sorted({point.name for point in _points(tuple(sys.path))} - NAMES.keys())]
+
+
+@lru_cache(maxsize=1)
+def _points(_: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """What other packages register; as that takes longer than to look into a file, it is found once for each path."""
+    return tuple(entry_points(group=GROUP))
 
 
 def load(name: str, field_map: Mapping[str, str] | None = None) -> Adapter:
@@ -60,7 +69,7 @@ def load(name: str, field_map: Mapping[str, str] | None = None) -> Adapter:
 
 def _registered(name: str) -> Any:
     """The class that another package registers under a name."""
-    point = next((point for point in entry_points(group=GROUP) if point.name == name), None)
+    point = next((point for point in _points(tuple(sys.path)) if point.name == name), None)
     if point is None:
         raise ValueError(f"adapter: expected one of {', '.join(names())}, found {name!r}")
     try:
