@@ -101,6 +101,16 @@ def test_a_column_of_texts_counts_no_steps(tmp_path: Path) -> None:
     assert (bool(claim), claim.why) == (False, "the column 'step' holds no whole numbers, but 'first'")
 
 
+@pytest.mark.parametrize(("rows", "is_log"), [("1,mix\n", False), ("1,\n", True), ("1,nan\n", True), ("", True)])
+def test_a_table_of_texts_is_no_log(rows: str, is_log: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter
+    """Samples that were drawn at a step; where a cell is blank or there is no row, numbers may follow."""
+    path = write(tmp_path, f"step,what\n{rows}")
+
+    claim = CustomCSVAdapter().handles(read_head(path), path)
+    assert bool(claim) == is_log
+    assert is_log or claim.why == "CSV with a step, 'step', and no number beside it"
+
+
 def test_a_row_without_a_step_is_bad(tmp_path: Path) -> None:
     """And one with nothing else is set aside."""
     items = list(CustomCSVAdapter().read(write(tmp_path, "step,mine\n,1\n2,\n")).items)

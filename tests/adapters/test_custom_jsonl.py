@@ -76,6 +76,24 @@ def test_json_lines_with_a_step_are_recognised(head: bytes, field_map: dict[str,
     assert CustomJSONLAdapter(field_map).handles(head, log) == claim
 
 
+def test_what_wandb_says_of_itself_is_no_run(tmp_path: Path) -> None:
+    """Even where it names a step; another log with the same fields is one."""
+    line = b'{"time": "2026-01-31T23:59:59Z", "level": "WARN", "msg": "ignored", "step": 3, "current": 50}\n'
+
+    claim = CustomJSONLAdapter().handles(line, tmp_path / "debug-internal.log")
+    assert claim == no("a log of W&B about itself, without metrics")
+    assert CustomJSONLAdapter().handles(line, tmp_path / "trainer.log")
+
+
+def test_the_step_of_a_checkpoint_is_no_run(tmp_path: Path) -> None:
+    """What stands alone in a JSON file; with a metric beside it, or a second record, it is a log."""
+    claim = CustomJSONLAdapter().handles(b'{"step": 1000}', tmp_path / "training_step.json")
+
+    assert claim == no("one JSON object with nothing but 'step', as beside a checkpoint")
+    for content in (b'{"step": 1, "loss": 2}', b'{"step": 1}\n{"step": 2}\n'):
+        assert CustomJSONLAdapter().handles(content, tmp_path / "training_step.json")
+
+
 @pytest.mark.parametrize(("name", "axis"), COUNTS.items())
 def test_where_nothing_is_a_step_another_count_is(name: str, axis: str, log: Path) -> None:
     """What it counts is said."""

@@ -43,9 +43,14 @@ class CustomCSVAdapter(FormatAdapter):
         step = _step_name(names, self.field_map)
         if not step:
             return no(_no_step(names, self.field_map))
-        cells = (row[step] for row in first_rows(head) if step in row)
+        rows = first_rows(head)
+        cells = (row[step] for row in rows if step in row)
         if (cell := next(cells, None)) is not None and isinstance(whole_step(number(cell)), Problem):
             return no(f"the column {step!r} holds no whole numbers, but {cell[:_SHOWN]!r}")
+        others = [number(row.get(name, "")) for row in rows for name in names if name != step]
+        # A blank cell may be that of a metric that comes later.
+        if rows and "step" not in self.field_map and all(isinstance(each, str) and each for each in others):
+            return no(f"CSV with a step, {step!r}, and no number beside it")
         return Claim(Certainty.GENERIC, f"CSV with a step, {step!r}")
 
     def read(self, path: Path) -> Reading:

@@ -41,6 +41,9 @@ _STREAMS: Final = (("name", "value"), ("metric", "value"), ("key", "value"), ("t
 _TIMES: Final = ("timestamp", "_timestamp", "time", "created_at")
 """Where a point in time may stand."""
 
+_DEBUG: Final = {"time", "level", "msg"}
+"""What W&B writes on each line of `debug-internal.log` and `debug-core.log`; some tell of a step."""
+
 _SHOWN: Final = 6
 """How many names of fields a message shows."""
 
@@ -62,9 +65,13 @@ class CustomJSONLAdapter(FormatAdapter):
         records = objects(head) or listed(head)
         if not records:
             return no(f"the first line is no JSON object{_why_not(head)}")
+        if path.name.startswith("debug-") and records[0].keys() >= _DEBUG:
+            return no("a log of W&B about itself, without metrics")
         names = _step_names(records, self.field_map)
         for members in records:
             if name := next((name for name in names if _has(members, name)), None):
+                if path.suffix == ".json" and [*map(len, records)] == [1] and name in members:
+                    return no(f"one JSON object with nothing but {name!r}, as beside a checkpoint")
                 form = "a JSON list" if listed(head) else "JSON lines"
                 return Claim(Certainty.GENERIC, f"{form} with a step, {name!r}")
         keys = ", ".join(list(dict.fromkeys(key for members in records for key in members))[:12])
