@@ -255,12 +255,14 @@ def test_what_cannot_be_read_is_bad(record: bytes, expected: str, tmp_path: Path
 
 
 def test_secrets_do_not_become_facts(tmp_path: Path) -> None:
-    """Neither by the name of a setting, nor inside an object that was written as a text."""
+    """Neither by the name of a setting, nor inside an object that was written as a text, nor in an address."""
     config = {
         "api_key": "s",
         "ssh_keys": ["s"],
         "use_wandb": "s",
         "logger": "namespace(wandb=namespace(key='s'))",
+        "store": "redis://me:s@host:6379/0",
+        "base_url": "http://host:8000/v1",
         "tokenizer": "gpt2",
         "lr": 0.1,
         "key": None,
@@ -268,7 +270,8 @@ def test_secrets_do_not_become_facts(tmp_path: Path) -> None:
     reading, _ = read(tmp_path / "run.wandb", run_file(run("r1", **config)))
 
     assert reading.facts["config"] == {
-        **dict.fromkeys(("api_key", "ssh_keys", "use_wandb", "logger"), "<redacted>"),
+        **dict.fromkeys(("api_key", "ssh_keys", "use_wandb", "logger", "store"), "<redacted>"),
+        "base_url": "http://host:8000/v1",
         "tokenizer": "gpt2",
         "lr": 0.1,
         "key": None,

@@ -50,8 +50,10 @@ _DEPTH: Final = 8
 
 _KEYS: Final = re.compile(r"(?i)(?:\A|[-_.])keys\Z")
 """Secret here, too: what somebody else has recorded is not to be trusted to name its keys one by one."""
-_TOLD: Final = re.compile(r"(?i)(?:token|secrets?|passwords?|passwd|credentials?|key)['\"]?\s*[=:]")
-"""How a text tells one: an object that W&B kept as its repr."""
+_TOLD: Final = re.compile(
+    r"(?i)(?:token|secrets?|passwords?|passwd|credentials?|key)['\"]?\s*[=:]|://[^/\s:@]*:[^/\s@]+@"
+)
+"""How a text tells one: an object that W&B kept as its repr, an address with a password in it."""
 
 
 class Row(NamedTuple):
