@@ -38,6 +38,8 @@ def test_an_alert_fires_once_gets_worse_and_is_resolved() -> None:
     ]
     assert found.health == "good"
     assert [alert.state for alert in found.alerts if alert.rule == "non_finite"] == ["resolved"]
+    assert found.sentence.startswith("Nothing is wrong any more: ")
+    assert found.sentence.endswith(" could not be checked; resolved: non_finite.")
 
 
 def test_the_verdict_names_what_is_wrong() -> None:

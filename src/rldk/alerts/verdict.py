@@ -41,7 +41,10 @@ def sentence_of(
         return f"{serious[0].message}{also}"
     if health == "unknown":
         return f"Nothing of the training could be judged: {unchecked} rules lack what they need."
+    # What the exit code of `rldk diagnose` counts is not to be missing from its first line.
+    over = list(dict.fromkeys(alert.rule for alert in alerts if alert.severity != "info"))
+    resolved = f"; resolved: {', '.join(over)}" if over else ""
     return (
-        f"Nothing is wrong as far as could be seen: {passed} rules found nothing in {points:,} points, "
-        f"{unchecked} could not be checked."
+        f"Nothing is wrong {'any more' if over else 'as far as could be seen'}: {passed} rules found nothing in "
+        f"{points:,} points, {unchecked} could not be checked{resolved}."
     )
