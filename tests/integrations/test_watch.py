@@ -9,6 +9,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from rldk.alerts.rule import Finding, Rule, stateless
@@ -260,6 +261,19 @@ def test_a_rule_that_fails_ends_the_judging_and_not_the_recording(
     assert (run.folder / "r_final_report.json").exists()
 
 
+def test_what_a_rule_finds_that_no_file_can_hold_costs_no_report(begin: Callable[..., Recording]) -> None:
+    """A tensor among the evidence, say: the derived files are written, and judge the log without the rule."""
+    evidence: Any = {"odd": object()}
+    found = [Finding(severity="warning", message="odd.", first_step=1, evidence=evidence)]
+    odd = msgspec.structs.replace(loss_above(10), make=stateless(lambda _: found))
+    run = begin(rules=[odd]).record(1, 1.0, math.nan, math.nan)
+    run.attempt.end("completed")
+    final = json.loads((run.folder / "r_final_report.json").read_text())
+
+    assert run.troubles.count >= 1
+    assert [each["rule"] for each in final["alerts"]] == ["non_finite"]
+
+
 def test_trouble_is_raised_when_it_is_to_be_raised(begin: Callable[..., Recording]) -> None:
     """With `on_error="raise"` the user hears of it."""
 
@@ -314,6 +328,29 @@ def test_sinks_are_flushed_at_the_end(begin: Callable[..., Recording]) -> None:
     run.attempt.end("completed")
 
     assert slow.flushed == 1
+
+
+def test_an_interruption_while_sinks_deliver_costs_no_report(begin: Callable[..., Recording]) -> None:
+    """Who presses Ctrl-C because the end takes long still has the derived files, once the log is closed."""
+
+    class Slow:
+        interrupts = 1
+
+        def __call__(self, alert: Alert, run_id: str) -> None:
+            """Take it."""
+
+        def flush(self) -> None:
+            """Be interrupted, once."""
+            if self.interrupts:
+                self.interrupts = 0
+                raise KeyboardInterrupt
+
+    run = begin(on_alert=[Slow()]).record(1, 1.0)
+    with pytest.raises(KeyboardInterrupt):
+        run.attempt.end("completed")
+    run.attempt.close("interrupted")
+
+    assert json.loads((run.folder / "r_final_report.json").read_text())["outcome"] == "completed"
 
 
 def test_sinks_that_hang_share_the_time_at_the_end(tmp_path: Path) -> None:
@@ -377,6 +414,7 @@ def test_nothing_is_judged_when_that_is_not_wanted(begin: Callable[..., Recordin
         ({"alerts": "rlhf"}, "alerts: expected True, False or one of auto, dpo, grpo, ppo, sft, found 'rlhf'"),
         ({"on_critical": "halt"}, "on_critical: expected one of warn, save, stop, save_and_stop, found 'halt'"),
         ({"rules": ["rules.toml"]}, "rules: expected a file of rules or a list of `Rule`, found ['rules.toml']"),
+        ({"rules": [loss_above(1, action="halt")]}, "rules: loss_high: expected an action of warn, "),
         ({"rules": 5}, "rules: expected a file of rules or a list of `Rule`, found 5"),
         ({"on_alert": ["https://x"]}, "on_alert: expected a list of functions of an alert and a run id, found "),
         ({"on_alert": log}, "on_alert: expected a list of functions of an alert and a run id, found "),

@@ -212,8 +212,9 @@ class RecordedAttempt:
         self._facts.counters = {name: getattr(counters, name) for name in counters.__struct_fields__}
         self._facts.counters["refused_metrics"] += self._recorder.refused_metrics
         self._write_manifest()
-        self._derived_at = counters.written
         verdict = self._watch.finish() if self._watch and self._writes else None
+        # Not before: Ctrl-C while alerts are delivered leaves the rest for when the log is closed.
+        self._derived_at = counters.written
         if self._derives and self._writes:
             try:
                 deadline = time.monotonic() + self._budget

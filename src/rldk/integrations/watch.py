@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 import msgspec
 
 from rldk.alerts import PRESETS, Engine, Rule, load_rules, rules_for
+from rldk.alerts.rules_file import ACTIONS
 from rldk.alerts.sinks import Command, Sink, Webhook, log
 from rldk.alerts.sinks.outbox import PATIENCE
 from rldk.io.manifest import read_manifest
@@ -84,6 +85,9 @@ def check_watch(
     own = tuple(given) if isinstance(given, Iterable) else ()
     if not all(isinstance(rule, Rule) for rule in own) or not isinstance(given, Iterable):
         raise ValueError(f"rules: expected a file of rules or a list of `Rule`, found {rules!r}")
+    for rule in own:
+        if rule.action not in {"", *ACTIONS}:
+            raise ValueError(f"rules: {rule.name}: expected an action of {', '.join(ACTIONS)}, found {rule.action!r}")
     return None if preset is False else WatchSettings(str(preset), own, on_critical, (log, *sinks))
 
 
@@ -171,7 +175,10 @@ class Watch:
     def _settled(self, engine: Engine) -> Verdict:
         for alert in engine.settle():
             self._tell(alert)
-        return engine.verdict()
+        verdict = engine.verdict()
+        # A rule of the user's may have found what no file can hold; then the log is judged anew, without it.
+        msgspec.json.encode(verdict)
+        return verdict
 
     def _flush(self) -> None:
         if self._changed:
