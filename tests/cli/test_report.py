@@ -146,6 +146,16 @@ def test_an_earlier_page_is_replaced(logs: Path, earlier: bytes) -> None:
     assert page.stat().st_size > 10_000
 
 
+def test_there_is_no_page_of_an_empty_log(logs: Path) -> None:
+    """A run that has only just begun: exit 2, with what is missing, and nothing is written."""
+    (logs / "r_events.jsonl").write_bytes(b"")
+    done = run_python("-m", "rldk", "report", "logs", "-o", "run.html", cwd=logs.parent)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "rldk: logs/r_events.jsonl: expected events to make a page of, found an empty log\n"
+    assert list(files(logs)) == ["r_events.jsonl"]
+
+
 def test_there_are_no_colours_in_a_pipe(logs: Path) -> None:
     """Escape codes are for terminals."""
     done = run_python("-m", "rldk", "report", "logs", cwd=logs.parent, env={"TERM": "xterm-256color"})

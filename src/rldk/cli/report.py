@@ -14,7 +14,7 @@ from rldk.cli.terminal import terminal
 from rldk.dashboard.snapshot import snapshot
 from rldk.errors import RLDKError
 from rldk.io.replace import replacing
-from rldk.io.segments import is_log, run_log
+from rldk.io.segments import is_log, run_log, segments
 from rldk.report.files import write_files
 from rldk.report.final import build_report
 from rldk.report.html import report_page
@@ -49,10 +49,12 @@ def report(run: Path, *, preset: str, rules: Path | None, as_json: bool, no_file
     rldk report rldk_logs/grpo-20260131T235959-1f3a_events.jsonl --json
     rldk report rldk_logs -o run.html
     """
+    log = run_log(run)
     if output:
         _check_page(output)
+        if not any(path.stat().st_size for path in segments(log)):
+            raise RLDKError(f"{log.path}: expected events to make a page of, found an empty log")
     build = build_report if no_files else write_files
-    log = run_log(run)
     found = build(log, preset=preset, rules=own_rules(rules))
     if output:
         page = report_page(snapshot(log.path, found.verdict))
