@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
+import pickle
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
     from rldk.adapters.registry import Found
     from tests.formats import Format
+
+PICKLE = "a pickle of Python, which RLDK never opens: to read one is to run what is in it"
 
 FOREIGN = """
 from rldk.adapters.base import Certainty, Claim, no
@@ -176,6 +181,11 @@ class TestDetection:
             (b"PK\x03\x04abc", "a zip archive; unpack it first"),
             (gzip.compress(b"{}"), "gzip data; give the file a name that ends in .gz"),
             (b"\x28\xb5\x2f\xfdabc", "zstd data; give the file a name that ends in .zst"),
+            (bz2.compress(b"{}"), "bzip2 data; unpack it first: bunzip2 FILE"),
+            (lzma.compress(b"{}"), "xz data; unpack it first: unxz FILE"),
+            *((pickle.dumps("log", protocol), PICKLE) for protocol in (4, 5)),
+            (b"\x80\x02\x8a\nl\xfc\x9c", PICKLE),
+            (b'{\n "cells": [\n', "a notebook; save what its training printed to a file"),
             (b"\x89PNG\r\n", "a picture"),
             (b"PAR1abc", "a Parquet file; what `rldk ingest -o` wrote can be read by pandas and DuckDB"),
             (b"SQLite format 3\0", "a SQLite database"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import lru_cache
 from importlib import import_module
@@ -130,11 +131,15 @@ def no_log(head: bytes) -> str:
     for begin, reason in _MARKS:
         if head.startswith(begin):
             return reason
+    if _NOTEBOOK.match(head):
+        return "expected a log, found a notebook; save what its training printed to a file"
     if b"\0" in head[:512] and not head.strip(b"\0"):
         return "expected a log, found only NUL bytes: the disk lost what was written, as after a power cut"
     return ""
 
 
+_NOTEBOOK: Final = re.compile(rb'\s{0,99}\{\s{0,99}"cells"\s{0,9}:\s{0,9}\[')
+_PICKLE: Final = "expected a log, found a pickle of Python, which RLDK never opens: to read one is to run what is in it"
 _UTF_16: Final = (
     "expected UTF-8, found UTF-16, as PowerShell's `>` writes it; convert it first: iconv -f UTF-16 -t UTF-8 FILE"
 )
@@ -150,6 +155,11 @@ _MARKS: Final = (
     (b"PK\x03\x04", "expected a log, found a zip archive; unpack it first"),
     (b"\x1f\x8b", "expected a log, found gzip data; give the file a name that ends in .gz"),
     (b"\x28\xb5\x2f\xfd", "expected a log, found zstd data; give the file a name that ends in .zst"),
+    (b"BZh9", "expected a log, found bzip2 data; unpack it first: bunzip2 FILE"),
+    (b"\xfd7zXZ\0", "expected a log, found xz data; unpack it first: unxz FILE"),
+    (b"\x80\x02\x8a\n", _PICKLE),
+    (b"\x80\x04\x95", _PICKLE),
+    (b"\x80\x05\x95", _PICKLE),
     (b"\x89PNG", "expected a log, found a picture"),
     (b"PAR1", "expected a log, found a Parquet file; what `rldk ingest -o` wrote can be read by pandas and DuckDB"),
     (b"SQLite format 3\0", "expected a log, found a SQLite database"),
