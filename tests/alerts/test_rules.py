@@ -377,6 +377,13 @@ def test_ranks_that_agree() -> None:
     assert fired(run) == {}
 
 
+def test_ranks_that_agree_in_nan() -> None:
+    """A gradient that is NaN on every rank is broken, but no rank differs from another."""
+    run = [point(step, {"grad_norm": math.nan}, rank=rank) for step in range(10) for rank in (0, 1)]
+
+    assert {*fired(run)} == {"non_finite"}
+
+
 def test_a_loss_that_the_trainer_hides() -> None:
     """The trainer's note that a NaN loss is shown as 0 is part of the evidence."""
     run = list(events(20, grad_norm=noisy(1, 0.1)))

@@ -64,7 +64,9 @@ class _Disagreement:
         for name in own.keys() & other.keys():
             one, two = own[name], other[name]
             broken = two - two != 0 and one - one == 0
-            near = one == two or abs(one - two) <= _EQUAL[name] * max(abs(one), abs(two))
+            # That both are broken is the finding of another rule, and NaN is never equal to NaN.
+            both = two - two != 0 and one - one != 0
+            near = both or one == two or abs(one - two) <= _EQUAL[name] * max(abs(one), abs(two))
             key = (rank, name)
             self._count[key] = 0 if near and not broken else self._count.get(key, 0) + 1
             # Twice may be a rank that logs a step later than another.
