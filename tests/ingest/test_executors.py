@@ -79,6 +79,18 @@ def test_what_cannot_be_cut_makes_fewer_shares(tmp_path: Path) -> None:
     assert shares([], 4) == []
 
 
+def test_an_empty_compressed_file_is_a_piece_wherever_it_stands(tmp_path: Path) -> None:
+    """It has no size, and is behind every cut when it is the last one or the only one."""
+    log, empty = _log(tmp_path), tmp_path / "empty.jsonl.gz"
+    empty.touch()
+    for paths in ([empty], [log, empty], [empty, log, empty]):
+        found = shares(stored(paths), 2)
+
+        assert [piece.path for share in found for piece in share if piece.end is None] == [
+            str(empty) for path in paths if path == empty
+        ]
+
+
 def test_only_large_files_are_worth_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Below, and where Python cannot be started, all is done here; above, no more processes than processors."""
     path = tmp_path / "large.jsonl"

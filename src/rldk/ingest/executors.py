@@ -100,7 +100,8 @@ def shares(files: Sequence[Stored], count: int) -> list[list[Piece]]:
     for file in files:
         for start, end in _ranges(file, [cut - begin for cut in ends]):
             middle = begin + (start + (file.weight if end is None else end)) // 2
-            found[bisect(ends, middle)].append(_piece(file, start, end))
+            # One of no size at the very end is behind every cut.
+            found[bisect(ends, middle, hi=len(ends) - 1)].append(_piece(file, start, end))
         begin += file.weight
     return [pieces for pieces in found if pieces]
 
