@@ -215,6 +215,28 @@ class TestDetection:
         )
 
 
+def test_a_long_first_line_hides_no_format(tmp_path: Path) -> None:
+    """As one with lists of all episodes; beyond 1 MiB, or in a document of one line, the head is cut as elsewhere."""
+    path = tmp_path / "result.json"
+    first = b'{"hist": [%s], "training_iteration": 1, "loss": 0.5}\n' % b", ".join([b"0.125"] * 20_000)
+    path.write_bytes(first + b'{"training_iteration": 2, "loss": 0.25}\n')
+
+    adapter = detect(path).adapter
+    assert adapter.name == "custom_jsonl"
+    assert [(event.step, event.metrics) for event in adapter.events(path)] == [(1, {"loss": 0.5}), (2, {"loss": 0.25})]
+    assert read_head(path) == first
+    packed = tmp_path / "result.json.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert read_head(packed) == first
+    for content in (
+        b'{"a": "' + b"x" * 2**21 + b'"}\n{}\n',
+        b'{"a": "' + b"x" * 2**17 + b'"}\n',
+        b'{"a": "' + b"x" * 2**17 + b'"}',
+    ):
+        path.write_bytes(content)
+        assert len(read_head(path)) == 65_536
+
+
 def test_a_head_is_the_beginning_decompressed(tmp_path: Path) -> None:
     """64 KiB at most; of a folder nothing; of a damaged file what there is."""
     plain, packed = tmp_path / "a.txt", tmp_path / "a.txt.gz"

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 HEAD = 2**16
-"""How many bytes from the beginning of a file an adapter is shown to make up its mind, decompressed."""
+"""How many bytes from the beginning of a file an adapter is shown to make up its mind, decompressed; see `lines`."""
 
 
 class Certainty(IntEnum):

@@ -19,7 +19,10 @@ __all__ = ["Line", "Piece", "numbered", "pieces", "read_head", "read_whole", "sh
 
 _BOM: Final = b"\xef\xbb\xbf"
 _ANSI: Final = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
+_BLANK: Final = _BOM + b" \t\r"
 _CHUNK: Final = 2**20
+_MAX_FIRST: Final = 2**20
+"""How much longer than `HEAD` a first line may be that a format is known by."""
 _MAX_DOCUMENT: Final = 2**28
 """The largest file in bytes that is read as a whole."""
 
@@ -106,7 +109,11 @@ def read_whole(path: Path) -> bytes | Bad:
 
 
 def read_head(path: Path) -> bytes:
-    """The first bytes of a file, decompressed; none of a folder."""
+    """The first bytes of a file, decompressed; none of a folder.
+
+    They are `HEAD` at most, and more only where an object of JSON on the first of several lines is longer: up to
+    its end then.
+    """
     if path.is_dir():
         return b""
     content = b""
@@ -114,6 +121,12 @@ def read_head(path: Path) -> bytes:
         try:
             while len(content) < HEAD and (chunk := file.read(HEAD - len(content))):
                 content += chunk
+            if content.lstrip(_BLANK).startswith(b"{") and b"\n" not in content:
+                rest = b""
+                while b"\n" not in rest and len(rest) < _MAX_FIRST and (chunk := file.read(_CHUNK)):
+                    rest += chunk
+                first, newline, more = rest.partition(b"\n")
+                content += first + newline if more or (newline and file.read(1)) else b""
         except DamagedSegmentError as error:
             if not content:
                 raise UnknownFormatError(path, f"expected {error.expected}, found {error.found}") from error
