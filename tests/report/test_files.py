@@ -125,6 +125,19 @@ def test_names_of_any_kind_are_columns(tmp_path: Path) -> None:
     assert rows[1][6:] == ["0.5"] * len(names)
 
 
+def test_each_metric_has_a_column_of_its_own(tmp_path: Path) -> None:
+    """Also one that is called like the column of another."""
+    metrics = {"step": 0.1, "metrics.step": 0.2, "loss": 0.3}
+    path = write_attempt(tmp_path, [make_event(1, metrics=metrics)])
+    write_files(run_log(path))
+    (row,) = csv.DictReader((tmp_path / "r_metrics.csv").read_text().splitlines())
+
+    assert (row["step"], list(row.items())[6:]) == (
+        "1",
+        [("metrics.step", "0.1"), ("metrics.metrics.step", "0.2"), ("loss", "0.3")],
+    )
+
+
 @pytest.mark.usefixtures("few_open_files")
 def test_there_may_be_more_curves_than_open_files(tmp_path: Path) -> None:
     """An evaluation set for each step, as somebody may name them; a long curve is written whole beside them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -12,6 +11,7 @@ from rldk.adapters.base import Aside, Bad, FormatAdapter, Parsed, Reading, forgi
 from rldk.adapters.records import fit, run_name
 from rldk.errors import IngestError, InvalidLineError
 from rldk.ingest.account import Found, IngestReport, RunReport
+from rldk.io.column_names import apart
 from rldk.io.history import Cuts, curve_key, cuts, merged, with_attempt
 from rldk.io.reader import problem
 from rldk.io.segments import Log, is_log, whole_log
@@ -35,15 +35,12 @@ COUNTS: Final = ("step", "attempt", "rank", "seed")
 LEADING: Final = ("run_id", "phase", "eval_set", "step", "wall_time", "timestamp", "attempt", "rank", "seed")
 """The first columns of every table; after them comes `rewound`, when all history is given."""
 
-_TAKEN: Final = re.compile(rf"(?:metrics\.)*(?:{'|'.join(LEADING)}|rewound|nonfinite)")
+_TAKEN: Final = frozenset({*LEADING, "rewound", "nonfinite"})
 
 
 def column_name(metric: str) -> str:
-    """The column of a metric: its own name, or `metrics.NAME` where that means something else.
-
-    A metric that is itself called `metrics.step` gets the prefix too, so that no two have one column.
-    """
-    return f"metrics.{metric}" if _TAKEN.fullmatch(metric) else metric
+    """The column of a metric: its own name, or `metrics.NAME` where that means something else."""
+    return apart(metric, _TAKEN)
 
 
 class Row(NamedTuple):

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from rldk.io.column_names import apart
 from rldk.io.history import curve_key
 from rldk.io.manifest import update_manifest
 from rldk.io.replace import replacing
@@ -91,9 +92,7 @@ def _write_csv(file: IO[bytes], events: Iterable[Event], columns: list[str]) -> 
                 text = stack.enter_context(io.TextIOWrapper(spool, encoding="utf-8", newline="", write_through=True))
                 curves[key] = csv.writer(text, lineterminator="\n"), text
             curves[key][0].writerow(_row(point, columns))
-        # A metric may have the name of a leading column.
-        names = [f"metrics.{name}" if name in _LEADING else name for name in columns]
-        file.write(_csv_line([*_LEADING, *names]))
+        file.write(_csv_line([*_LEADING, *(apart(name, _LEADING) for name in columns)]))
         for _, text in curves.values():
             text.flush()
             text.buffer.seek(0)
