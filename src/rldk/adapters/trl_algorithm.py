@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-__all__ = ["Trained", "trained_by_files", "trained_by_keys"]
+__all__ = ["BESIDE", "Trained", "trained_by_files", "trained_by_keys"]
+
+_PICKLED, _CARD = BESIDE = ("training_args.bin", "README.md")
+"""The files beside a log that may tell it: the pickled arguments, and the model card."""
 
 _MOST: Final = 2**20
 """Bytes that are read of a file beside a log; TRL's are a few thousand long."""
@@ -69,11 +72,11 @@ class Trained(NamedTuple):
 def trained_by_files(*folders: Path) -> Trained | None:
     """Who wrote what lies in the first of these folders that tells it: an output folder, a checkpoint in it."""
     for folder in folders:
-        if match := _ARGUMENTS.search(_begin(folder / "training_args.bin")):
+        if match := _ARGUMENTS.search(_begin(folder / _PICKLED)):
             package, name = match[1].decode().partition(".")[0], match[2].decode().lower().removeprefix("unsloth")
             if package == "trl" or name in _TAGS.values():
                 return Trained("trl", (name,), f"{match[2].decode()}Config in training_args.bin")
-        tags = set(re.findall(r"^ {0,4}- ([\w-]{1,40}) *\r?$", _card_head(folder / "README.md"), re.MULTILINE))
+        tags = set(re.findall(r"^ {0,4}- ([\w-]{1,40}) *\r?$", _card_head(folder / _CARD), re.MULTILINE))
         found = {_TAGS[tag] for tag in tags if tag in _TAGS}
         if "trl" in tags and len(found) == 1:
             return Trained("trl", tuple(found), "the tags in README.md")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import click
 
 from rldk.errors import RLDKError
-from rldk.report.words import printable
+from rldk.io.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,8 @@ from rldk.cli.terminal import terminal
 from rldk.errors import IngestError
 from rldk.ingest import IngestReport
 from rldk.ingest import convert as convert_runs
+from rldk.io.printable import printable
 from rldk.io.validator import validate_jsonl_file
-from rldk.report.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,8 @@ import click
 import msgspec
 
 from rldk.io import repair as log_repair
-from rldk.report.words import plural, printable
+from rldk.io.printable import printable
+from rldk.report.words import plural
 
 __all__ = ["repair"]
 

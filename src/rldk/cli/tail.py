@@ -16,10 +16,11 @@ from rldk.errors import InvalidLineError, RunNotFoundError, UnknownFormatError
 from rldk.io.codec import decode
 from rldk.io.log_tail import near_end
 from rldk.io.position import START
+from rldk.io.printable import printable
 from rldk.io.reader import problem
 from rldk.io.values import spelled
 from rldk.report.render import IMPORTANT
-from rldk.report.words import number, printable
+from rldk.report.words import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,10 +18,11 @@ from rldk.ingest.executors import automatic, shares, stored
 from rldk.ingest.validation import valid_files
 from rldk.io.compression import open_segment
 from rldk.io.opened import Opened, opened
+from rldk.io.printable import printable
 from rldk.io.problems import KINDS
 from rldk.io.segments import Log, find_logs, segment_number, segments
 from rldk.io.validator import Report, validate_opened
-from rldk.report.words import plural, printable
+from rldk.report.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

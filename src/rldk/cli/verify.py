@@ -12,7 +12,8 @@ from rich.text import Text
 
 from rldk.cli.terminal import terminal
 from rldk.io import verify as run
-from rldk.report.words import plural, printable
+from rldk.io.printable import printable
+from rldk.report.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

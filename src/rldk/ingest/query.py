@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from rldk.adapters.trl_algorithm import BESIDE
+from rldk.adapters.trl_state import STATE
 from rldk.errors import MissingExtraError, RLDKError
 from rldk.ingest.account import IngestReport
 from rldk.ingest.cache import cached, trim
@@ -31,7 +33,7 @@ _log: Final = logging.getLogger("rldk.ingest")
 
 _CHUNK: Final = 2**20
 
-_BESIDE: Final = ("trainer_state.json", "checkpoint-*/trainer_state.json", "training_args.bin", "README.md")
+_BESIDE: Final = (STATE, f"checkpoint-*/{STATE}", *BESIDE)
 """What the adapter `trl` looks at beside a log, or in the folder above."""
 
 

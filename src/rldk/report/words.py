@@ -1,8 +1,8 @@
-"""Numbers and texts as a person reads them."""
+"""Numbers as a person reads them."""
 
 from __future__ import annotations
 
-__all__ = ["duration", "number", "plural", "printable"]
+__all__ = ["duration", "number", "plural"]
 
 
 def number(value: float | None) -> str:
@@ -24,8 +24,3 @@ def duration(seconds: float) -> str:
 def plural(count: int, noun: str) -> str:
     """So many of something: `1 event`, `2,000 events`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def printable(text: str) -> str:
-    r"""A text from a log on one line, with codes for what a terminal would obey instead of showing it: `\x1b`."""
-    return text if text.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

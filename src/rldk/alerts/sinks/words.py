@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from rldk.io.printable import printable
 
 if TYPE_CHECKING:
     from rldk.alerts.findings import Alert
 
 __all__ = ["heading", "in_a_line", "since"]
-
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""What would end the line, or tell a terminal what to do; a key of a log may hold it."""
 
 
 def heading(alert: Alert) -> str:
@@ -28,5 +26,4 @@ def since(alert: Alert) -> str:
 
 def in_a_line(alert: Alert, run_id: str) -> str:
     """The alert in one line."""
-    line = f"{run_id}: {heading(alert)} at {since(alert)}: {alert.message}"
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", line)
+    return printable(f"{run_id}: {heading(alert)} at {since(alert)}: {alert.message}")
